@@ -142,7 +142,7 @@ class TableStore:
         """Write the table of a source that was read to its end; ``images`` are its rows'. Where the folder takes none,
         there is none: everything is read all the same."""
         numbers = {image: at for at, image in enumerate(dict.fromkeys(chain.from_iterable(images)))}
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # a column may have a name that no text file takes
             outside = {str(image.source): _state(image.source) for image in numbers if image.source is not None}
             size = self._state[0] + sum(state[0] for state in outside.values())
             if size < LEAST_BYTES or self._size > files.MAX_TEXT_BYTES:

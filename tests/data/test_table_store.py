@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from zipfile import ZipFile
 
 import pyarrow as pa
 import pytest
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import ImageStore, table_store
 from medqbench_vlmeval.data.image_cells import KeptImages
-from medqbench_vlmeval.data.samples import load_table
+from medqbench_vlmeval.data.samples import Origin, load_table
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.steps import heard_by
 from tests.data.rows import BLUE, GREEN, RED, Write, description, load, pair, question, text_of
@@ -82,6 +83,13 @@ def test_parquet_and_json_lines_are_converted_too(tmp_path: Path) -> None:
         assert read(tmp_path / name) == (first, False)
 
 
+def test_a_file_that_no_table_takes_is_read_each_time(tmp_path: Path) -> None:
+    row = {"index": 1, "question": "?", "A": "x", "B": "y", "answer": "A", "image": text_of(RED), "\ud800": "z"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    first, looked = read(tmp_path / "a.jsonl")
+    assert read(tmp_path / "a.jsonl") == (first, looked)
+
+
 def test_images_used_in_place_are_read_again_when_they_change(write_tsv: Write, tmp_path: Path) -> None:
     (tmp_path / "img").mkdir()
     for name in ("a.png", "b.png"):
@@ -103,6 +111,34 @@ def test_images_used_in_place_are_read_again_when_they_change(write_tsv: Write, 
     (tmp_path / "img" / "b.png").symlink_to(tmp_path.parent / f"{tmp_path.name}.png")
     with pytest.raises(BadInput, match="leads out of the folder"):
         read(path)
+
+
+def test_images_of_an_archive_are_read_again_when_it_changes(write_tsv: Write, tmp_path: Path) -> None:
+    path = write_tsv([question("1", image="", image_path="a.png")])
+    for image in (RED, BLUE):
+        with ZipFile(tmp_path / "images.zip", "w") as archive:
+            archive.writestr("a.png", image)
+        (samples, source), looked = read(path)
+        assert (samples[0].images[0].read_bytes(), looked) == (image, True)
+        assert read(path) == ((samples, source), False)
+
+
+def test_images_of_the_hub_are_fetched_once_and_again_when_its_cache_was_emptied(write_tsv: Write, tmp_path) -> None:
+    path, fetched = write_tsv([question(name, image="", image_path=f"{name}.png") for name in "ab"]), []
+
+    def fetch(name: str) -> Path:
+        fetched.append(name)
+        (tmp_path / name).write_bytes(RED)
+        return tmp_path / name
+
+    hub = Origin("hub", "0" * 40, fetch)
+    first, looked = read(path, origin=hub)
+    assert (looked, sorted(fetched)) == (True, ["a.png", "b.png"])
+    assert read(path, origin=hub) == (first, False)
+    assert len(fetched) == 2
+    (tmp_path / "b.png").unlink()
+    assert read(path, origin=hub) == (first, True)
+    assert (tmp_path / "b.png").read_bytes() == RED
 
 
 def test_equal_images_under_two_names_keep_both(write_tsv: Write, tmp_path: Path) -> None:
@@ -301,7 +337,7 @@ CHILD = """
 import os, resource, sys, time
 from pathlib import Path
 from medqbench_vlmeval.data import ImageStore, table_store
-from medqbench_vlmeval.data.samples import load_table
+from medqbench_vlmeval.data.samples import Origin, load_table
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.steps import heard_by
 table_store.LEAST_BYTES, table_store._SETTLED = 0, -10**18
