@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -195,13 +196,12 @@ def load(data: str, images: Images = False, named: Named | None = None) -> Sampl
 
 def other_splits(sample_set: SampleSet, images: Images, named: Named | None = None) -> list[SampleSet]:
     """The dev files beside a set's test files, and the other way round, as far as they can be read."""
-    paths = [source.path for source in sample_set.sources.values()]
-    swaps = (("_test.", "_dev."), ("_dev.", "_test."))
-    places = [path.with_name(path.name.replace(a, b)) for path in paths for a, b in swaps if a in path.name]
     found = []
-    for place in filter(Path.is_file, places):
-        with suppress(BadInput):
-            found.append(load_file(place, images, named))
+    for path in (source.path for source in sample_set.sources.values()):
+        other = re.sub(r"(?<=[_-])(test|dev)(?=\.)", lambda split: "test" if split[0] == "dev" else "dev", path.name)
+        if other != path.name and path.with_name(other).is_file():
+            with suppress(BadInput):
+                found.append(load_file(path.with_name(other), images, named))
     return found
 
 

@@ -44,6 +44,8 @@ def test_an_image_that_two_files_share_whatever_it_is_called(write_tsv: Write, t
     [other] = other_splits(load_file(test), images=False)
     assert other.name == "x_dev"
     assert other_splits(load_file(dev), images=False)[0].name == "x_test"
+    of_deg = [write_tsv([question("1")], f"MedQ-Robust-good-{split}.tsv") for split in ("test", "dev")]
+    assert [other.name for other in other_splits(load_file(of_deg[1]), images=False)] == ["MedQ-Robust-good-test"]
     # Paths are the same image in one folder alone.
     (tmp_path / "other").mkdir()
     one = write_tsv([question("1", image="a.png")], "one.tsv")
