@@ -238,11 +238,8 @@ SECOND_PASS_NAMES = {text: name for task in Task for text, name in dataset_names
 
 
 def parse_dataset_name(text: str) -> DatasetName:
-    """Look a dataset's name up, or that of a second pass.
-
-    Raises:
-        BadInput: there is no such name; the message suggests the nearest.
-    """
+    """Look a dataset's name up, or that of a second pass. Raises BadInput where there is no such name; the message
+    suggests the nearest."""
     name = ALL_DATASET_NAMES.get(text) or SECOND_PASS_NAMES.get(text)
     if name is not None:
         return name
@@ -272,10 +269,8 @@ def published_rows(task: Task) -> tuple[PublishedRow, ...]:
     Values are percent for perception (``Yes-or-No``, ``What``, ``How``, ``Overall``) and means for reasoning
     (four dimensions 0-2, ``Overall`` 0-8).
 
-    There are none of MedQ-Deg: its table could not be had where this package was made.
-
-    Raises:
-        ValueError: ``task`` is the combined one, which has no table.
+    There are none of MedQ-Deg: its table could not be had where this package was made. Raises ValueError where ``task``
+    is the combined one, which has no table.
     """
     if task is Task.DEGRADATION:
         return ()

@@ -36,10 +36,8 @@ _line = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on a clean exit it replaces ``path``, else it is removed.
 
-    What is not ``durable`` may be lost, or empty, after the machine lost its power.
-
-    Raises:
-        OSError: the folder cannot be written to; ``path`` is then untouched.
+    What is not ``durable`` may be lost, or empty, after the machine lost its power. Raises OSError where the folder
+    cannot be written to; ``path`` is then untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name[:100]}.{uuid.uuid4().hex}.tmp"
@@ -94,13 +92,9 @@ class MissingFile(BadInput):
 
 @contextmanager
 def opened(path: Path, buffer: int = -1, most: int | None = None) -> Iterator[IO[bytes]]:
-    """Open an ordinary file to read its bytes; ``buffer`` is the bytes to read at once, -1 the system's choice.
-
-    Raises:
-        MissingFile: there is none.
-        BadInput: it is a folder, a pipe or a device (which is not waited for), of more than ``most`` bytes, or cannot
-            be read.
-    """
+    """Open an ordinary file to read its bytes; ``buffer`` is the bytes to read at once, -1 the system's choice. Raises
+    MissingFile where there is none. Raises BadInput where it is a folder, a pipe or a device (which is not waited for),
+    of more than ``most`` bytes, or cannot be read."""
     with reading(path):
         try:
             # Without O_NONBLOCK a pipe that nobody writes to would be waited for.
@@ -122,22 +116,15 @@ def opened(path: Path, buffer: int = -1, most: int | None = None) -> Iterator[IO
 
 
 def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
-    """All bytes of an ordinary file.
-
-    Raises:
-        BadInput: as :func:`opened`, or it holds more than ``most`` bytes.
-    """
+    """All bytes of an ordinary file. Raises BadInput as :func:`opened`, or where it holds more than ``most`` bytes."""
     with opened(path, most=most) as source:
         return source.read(most)
 
 
 def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of an open file of JSON Lines that are not blank, with their numbers from 1.
-
-    Raises:
-        BadInput: a line is not UTF-8, longer than ``MAX_LINE_BYTES`` or of more than ``MAX_VALUES`` values, or there
-            are more than ``MAX_LINES``.
-    """
+    """The lines of an open file of JSON Lines that are not blank, with their numbers from 1. Raises BadInput where a
+    line is not UTF-8, longer than ``MAX_LINE_BYTES`` or of more than ``MAX_VALUES`` values, or there are more than
+    ``MAX_LINES``."""
     number = 0
     while line := source.readline(MAX_LINE_BYTES + 1):
         number += 1
@@ -156,11 +143,8 @@ def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
 
 
 def check_json(text: str, where: object) -> None:
-    """Refuse a JSON text of more than ``MAX_VALUES`` values before memory is taken for them.
-
-    Raises:
-        BadInput: it holds more; ``where`` names file and line.
-    """
+    """Refuse a JSON text of more than ``MAX_VALUES`` values before memory is taken for them. Raises BadInput where it
+    holds more; ``where`` names file and line."""
     if sum(map(text.count, _JSON_MARKS)) > MAX_VALUES:
         bare = _JSON_STRING.sub("", text)
         if (n := sum(map(bare.count, _JSON_MARKS))) > MAX_VALUES:
@@ -169,11 +153,8 @@ def check_json(text: str, where: object) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Tell the user when the system refuses what is read in the block.
-
-    Raises:
-        BadInput: an ``OSError`` came up in the block.
-    """
+    """Tell the user when the system refuses what is read in the block. Raises BadInput where an ``OSError`` came up in
+    the block."""
     try:
         yield
     except OSError as error:
@@ -192,11 +173,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace ``path`` by strict JSON (no NaN).
-
-    Raises:
-        ValueError: ``value`` holds NaN or an infinity.
-    """
+    """Replace ``path`` by strict JSON (no NaN). Raises ValueError where ``value`` holds NaN or an infinity."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
@@ -208,12 +185,8 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file.
-
-    Raises:
-        BadInput: as :func:`read_bytes` and :func:`check_json`.
-        ValueError: the file is not JSON in UTF-8, or nested too deep.
-    """
+    """The value in a JSON file. Raises BadInput as :func:`read_bytes` and :func:`check_json`. Raises ValueError
+    where the file is not JSON in UTF-8, or nested too deep."""
     text = read_bytes(path).decode("utf-8-sig")
     check_json(text, path)
     try:
@@ -264,12 +237,8 @@ _LEAST_FREE = 1 << 20  # bytes
 
 
 def check_room(paths: Iterable[Path], advice: str) -> None:
-    """See that files can be written, before anything is paid for what goes into them; nothing is made.
-
-    Raises:
-        RunFailed: a file or its folder is of another kind, may not be written to or has too long a name, or the disk is
-            full.
-    """
+    """See that files can be written, before anything is paid for what goes into them; nothing is made. Raises RunFailed
+    where a file or its folder is of another kind, may not be written to or has too long a name, or the disk is full."""
     for path in paths:
         with writing(path, advice):
             nearest = next(place for place in path.absolute().parents if place.exists())
@@ -301,11 +270,8 @@ _BOARD_ADVICE = "the run's own results are not touched; make the leaderboard wri
 def locked(lock: Path, board: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     """Hold ``board`` (a file or a folder) against all other processes and threads; ``lock`` is the lock's file.
 
-    The lock's folder is made where it is absent.
-
-    Raises:
-        RunFailed: the folder or what is written in the block cannot be written, or another process held the lock for
-            ``timeout`` seconds.
+    The lock's folder is made where it is absent. Raises RunFailed where the folder or what is written in the block
+    cannot be written, or another process held the lock for ``timeout`` seconds.
     """
     with writing(board, _BOARD_ADVICE), ExitStack() as stack:
         try:
@@ -320,11 +286,8 @@ def locked(lock: Path, board: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[N
 
 @contextmanager
 def held(lock: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Hold a lock file, whose folder is made where it is absent; a process that is killed holds none any longer.
-
-    Raises:
-        OSError: there can be no lock; TimeoutError where another process or thread held it for ``timeout`` seconds.
-    """
+    """Hold a lock file, whose folder is made where it is absent; a process that is killed holds none any longer. Raises
+    OSError where there can be no lock; TimeoutError where another process or thread held it for ``timeout`` seconds."""
     from filelock import FileLock
 
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -340,11 +303,8 @@ def held(lock: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse to replace a file that its owner made read-only, although its folder would allow it.
-
-    Raises:
-        RunFailed: no one has the right to write ``path``.
-    """
+    """Refuse to replace a file that its owner made read-only, although its folder would allow it. Raises RunFailed
+    where no one has the right to write ``path``."""
     # The bits and not os.access: a superuser may write everything, and means a read-only file all the same.
     writers = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
     with writing(path, _BOARD_ADVICE), suppress(FileNotFoundError):

@@ -107,11 +107,7 @@ def spells_dataset(kit: InstalledKit, name: str) -> bool:
 
 
 def require_kit() -> InstalledKit:
-    """The installed kit.
-
-    Raises:
-        MissingDependency: there is none; the message names both ways to get one.
-    """
+    """The installed kit. Raises MissingDependency where there is none; the message names both ways to get one."""
     kit = find_kit()
     if kit is None:
         raise MissingDependency(NO_KIT)

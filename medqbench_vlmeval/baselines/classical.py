@@ -182,11 +182,8 @@ def _measured(path: str, _size: int, _changed: int) -> tuple[dict[str, float], b
 
 
 def examine(path: str, modality: str | None = None) -> Finding:
-    """Measure one picture and compare it with the reference of ``modality`` (guessed from the pixels if None).
-
-    Raises:
-        BadInput: the file is missing or not an image.
-    """
+    """Measure one picture and compare it with the reference of ``modality`` (guessed from the pixels if None). Raises
+    BadInput where the file is missing or not an image."""
     # A path may get other bytes later; size and time of change tell the cache.
     stat = Path(path).stat() if Path(path).is_file() else None
     measured, grey = _measured(path, stat.st_size if stat else -1, stat.st_mtime_ns if stat else -1)
@@ -282,11 +279,8 @@ def compare(first: Finding, second: Finding) -> str:
 
 
 def reply(message: Sequence[Mapping[str, str]]) -> str:
-    """A letter where the prompt lists options, else a description (one image) or a comparison (two or more).
-
-    Raises:
-        BadInput: an image cannot be read.
-    """
+    """A letter where the prompt lists options, else a description (one image) or a comparison (two or more). Raises
+    BadInput where an image cannot be read."""
     prompt = read_message(message)
     modality = modality_in(prompt.question)
     findings = [examine(path, modality) for path in prompt.images[:2]]

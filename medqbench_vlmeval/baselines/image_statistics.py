@@ -39,10 +39,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 def read_pixels(path: str | Path) -> Array:
     """RGB values 0-1, (H, W, 3), at most 320 pixels a side; grey levels of more than 8 bits are scaled to their range.
-
-    Raises:
-        BadInput: the file is missing or not an image.
-    """
+    Raises BadInput where the file is missing or not an image."""
     try:
         with Image.open(path) as opened:
             image = _eight_bits(opened).convert("RGB")

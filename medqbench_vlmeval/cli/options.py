@@ -129,11 +129,8 @@ def _parameter(name: str) -> inspect.Parameter:
 
 
 def judge_keywords(judge: Given) -> dict[str, object]:
-    """The judge keywords of a request; an option of its own says more than the same one in --judge-args.
-
-    Raises:
-        BadInput: --judge-args is no JSON object, or --fresh and --no-calls come together.
-    """
+    """The judge keywords of a request; an option of its own says more than the same one in --judge-args. Raises
+    BadInput where --judge-args is no JSON object, or --fresh and --no-calls come together."""
     own = {OPTIONS[name].keywords[0]: value for name, value in judge.items() if name != ARGS}
     keywords = {**DEFAULTS, **parse_judge_args(judge.get(ARGS)), **own}
     if keywords.get("fresh") and keywords.get("no_calls"):
@@ -155,11 +152,8 @@ def _kit_client(options: JudgeOptions) -> JudgeClient:
 
 
 def kit_reader() -> KitReader:
-    """What reads replies as the installed kit does; loads the kit, which takes some seconds.
-
-    Raises:
-        MissingDependency: there is none.
-    """
+    """What reads replies as the installed kit does; loads the kit, which takes some seconds. Raises MissingDependency
+    where there is none."""
     from medqbench_vlmeval.kit_version import require_kit
 
     require_kit()

@@ -135,13 +135,10 @@ def require_new(calls: Path) -> None:
 
 
 def submit(calls: CallFile, options: JudgeOptions) -> Submission:
-    """Upload a file of calls, make a batch of it and note that beside it.
-
-    Raises:
-        JudgeError: the judge needs a key and none is given, the server refused, or it cannot be reached.
-        BadInput: the base URL is none, or an earlier note cannot be read.
-        RunFailed: the batch was made, and the note cannot be written; the message names the batch.
-    """
+    """Upload a file of calls, make a batch of it and note that beside it. Raises JudgeError where the judge needs a key
+    and none is given, the server refused, or it cannot be reached. Raises BadInput where the base URL is none, or an
+    earlier note cannot be read. Raises RunFailed where the batch was made, and the note cannot be written; the message
+    names the batch."""
     earlier = read_submissions(calls.path)
     with _server(options) as server:
         input_file_id = server.upload(calls.path)
@@ -161,11 +158,8 @@ def submit(calls: CallFile, options: JudgeOptions) -> Submission:
 def states_of(calls: Path, base_url: str | None = None, key: str | None = None) -> list[BatchState]:
     """How far the batches of a file of calls are, oldest first.
 
-    Without ``base_url`` each batch's own server is asked, without ``key`` the environment's is sent.
-
-    Raises:
-        BadInput: the file was never submitted.
-        JudgeError: a server refused, or cannot be reached.
+    Without ``base_url`` each batch's own server is asked, without ``key`` the environment's is sent. Raises BadInput
+    where the file was never submitted. Raises JudgeError where a server refused, or cannot be reached.
     """
     return [server.look(batch_id) for server, batch_id in _batches(calls, base_url, key)]
 

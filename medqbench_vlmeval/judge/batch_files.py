@@ -190,11 +190,8 @@ def import_answers(
     """Read output and error files, and keep their verdicts.
 
     ``judge`` is the name that 'cache info' lists (None: the one that the server gave). With ``replace`` a new answer
-    takes the place of one that is there.
-
-    Raises:
-        BadInput: a file cannot be read.
-        RunFailed: the cache cannot be written.
+    takes the place of one that is there. Raises BadInput where a file cannot be read. Raises RunFailed where the cache
+    cannot be written.
     """
     report = ImportReport()
     waiting: dict[str, Row] = {}

@@ -183,10 +183,7 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
         """Delete replies and give the space back; the result is how many were deleted.
 
         ``judge`` takes those alone that :meth:`info` lists under that name, ``protocol`` those for which
-        ``protocols.asked_by`` holds.
-
-        Raises:
-            RunFailed: the file cannot be written.
+        ``protocols.asked_by`` holds. Raises RunFailed where the file cannot be written.
         """
         with self._lock:
             if self._connection is None:

@@ -316,12 +316,8 @@ def _limited(body: dict[str, object], limit: str | None) -> dict[str, object]:
 
 
 def sdk_client(options: JudgeOptions, mask: Mask, retries: int) -> OpenAI:
-    """The SDK's client, for batches.
-
-    Raises:
-        JudgeError: the judge needs a key and none is given.
-        BadInput: it cannot be made: it reads the variables of proxies and certificates.
-    """
+    """The SDK's client, for batches. Raises JudgeError where the judge needs a key and none is given. Raises BadInput
+    where it cannot be made: it reads the variables of proxies and certificates."""
     from openai import OpenAI
 
     # The SDK puts its route behind everything that a base URL holds.

@@ -379,13 +379,9 @@ class CachedModel:
         return verdicts, [call for key, call in unique.items() if key not in verdicts]
 
     def verdicts(self, calls: Sequence[Call], on_progress: OnProgress | None = None) -> dict[str, ByDimension]:
-        """The verdicts on all calls, by key and dimension: from the cache, else asked for now.
-
-        Raises:
-            JudgeError: no key, no server, a server that refuses, or too many failures in a row; what was answered
-                before is in the cache.
-            KeyboardInterrupt: calls in flight are cancelled first, and what was answered is written.
-        """
+        """The verdicts on all calls, by key and dimension: from the cache, else asked for now. Raises JudgeError for
+        no key, no server, a server that refuses, or too many failures in a row; what was answered before is in the
+        cache. Before a KeyboardInterrupt goes on, calls in flight are cancelled, and what was answered is written."""
         verdicts, missing = self.pending(calls)
         if self.options.no_calls:
             verdicts |= {call.key: verdicts_of(call, Reply(), NOT_ASKED) for call in missing}

@@ -211,10 +211,8 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         """Score a prediction file, leave the result files beside it and return the headline numbers.
 
         The environment variable MEDQBENCH_EXTRACTOR names a model for multiple-choice replies that the rules leave
-        open; it is asked as the judge keywords say.
-
-        Raises:
-            MedQBenchError: the file cannot be scored; predictions are never touched.
+        open; it is asked as the judge keywords say. Raises MedQBenchError where the file cannot be scored; predictions
+        are never touched.
         """
         adopt_record(Path(eval_file))
         in_file, work_dir = locate_run(Path(eval_file), self.dataset_name)

@@ -45,13 +45,9 @@ _T = TypeVar("_T")
 
 
 def kit_client(options: JudgeOptions) -> JudgeClient:
-    """What asks the model of the kit's that ``options`` name (see ``judge.KitClient``). Imports the kit.
-
-    Raises:
-        MissingDependency: no kit is installed.
-        BadInput: no name behind 'kit:', or an option that this model cannot take.
-        JudgeError: the variable that ``key_env`` names is not set.
-    """
+    """What asks the model of the kit's that ``options`` name (see ``judge.KitClient``). Imports the kit. Raises
+    MissingDependency where no kit is installed. Raises BadInput for no name behind 'kit:', or an option that this
+    model cannot take. Raises JudgeError where the variable that ``key_env`` names is not set."""
     require_kit()
     name = options.name.removeprefix(KIT_PREFIX).strip()
     if not name:

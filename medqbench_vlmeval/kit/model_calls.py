@@ -250,10 +250,7 @@ def refusing_models(
     """Put one short question to each served model of a run; a sentence by model that would refuse every call.
 
     ``kit_runner`` is the script whose functions build the models from ``words``, its command line. Of a call that
-    failed and may succeed later a sentence is printed.
-
-    Raises:
-        RunFailed: the only model cannot be built.
+    failed and may succeed later a sentence is printed. Raises RunFailed where the only model cannot be built.
     """
     refusing = {}
     for name, build in _served(kit_runner, words, options):

@@ -135,11 +135,8 @@ class RunOptions:
 
 def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     """The words for the kit, and the values of our own options and of those of the kit's that a run needs to know.
-
-    Raises:
-        BadInput: the value of an option of ours, or an entry of a configuration, cannot be used, or an option that may
-            hold a key is abbreviated.
-    """
+    Raises BadInput where the value of an option of ours, or an entry of a configuration, cannot be used, or an option
+    that may hold a key is abbreviated."""
     for word in arguments:
         if _ABBREVIATED_KEY.match(word):
             raise BadInput(f"Write '{word.partition('=')[0]}' out: --judge-key, --judge-args or --key.")

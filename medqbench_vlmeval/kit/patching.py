@@ -73,12 +73,9 @@ class FileState:
 
 
 def kit_root(kit_dir: Path | None) -> Path:
-    """The folder that holds ``vlmeval``: a checkout, a ``site-packages``, or the package folder itself.
-
-    Raises:
-        BadInput: ``kit_dir`` holds no VLMEvalKit.
-        MissingDependency: no folder was given and no kit is installed.
-    """
+    """The folder that holds ``vlmeval``: a checkout, a ``site-packages``, or the package folder itself. Raises BadInput
+    where ``kit_dir`` holds no VLMEvalKit. Raises MissingDependency where no folder was given and no kit is
+    installed."""
     if kit_dir is None:
         return require_kit().root
     for root in (kit_dir, kit_dir.parent):
@@ -109,12 +106,9 @@ def _look(path: Path, hook: Hook) -> FileState:
 
 
 def apply(root: Path) -> list[Path]:
-    """Append the blocks to all files, or to none; returns the files that were changed.
-
-    Raises:
-        BadInput: a file is unknown; nothing is changed.
-        RunFailed: a file cannot be written; what was changed before is put back.
-    """
+    """Append the blocks to all files, or to none; returns the files that were changed. Raises BadInput where a file is
+    unknown; nothing is changed. Raises RunFailed where a file cannot be written; what was changed before is put
+    back."""
     return _change(root, State.CLEAN, lambda content, block: content + block)
 
 

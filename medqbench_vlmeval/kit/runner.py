@@ -48,11 +48,9 @@ from medqbench_vlmeval.kit_version import InstalledKit, require_kit
 def run(arguments: Sequence[str]) -> int:
     """Run the kit on ``arguments``, its own and ours (see ``options.read_options``), and return the exit code.
 
-    Keys are masked in all that the kit logs, prints and writes into its status file meanwhile.
-
-    Raises:
-        MedQBenchError: no kit, an unknown dataset or model, an unknown prompt style.
-        SystemExit: the kit's argument parser refused an option or printed its help.
+    Keys are masked in all that the kit logs, prints and writes into its status file meanwhile. Raises MedQBenchError
+    for no kit, an unknown dataset or model, an unknown prompt style. Raises SystemExit where the kit's argument
+    parser refused an option or printed its help.
     """
     with redacted(arguments) as redaction:
         return _run(arguments, redaction)

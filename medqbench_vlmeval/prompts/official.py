@@ -45,11 +45,7 @@ class SourceModule:
     """A source file as a syntax tree, with the values of its module-level names."""
 
     def __init__(self, path: Path) -> None:
-        """Parse ``path``.
-
-        Raises:
-            BadInput: the file is not there or is not Python.
-        """
+        """Parse ``path``. Raises BadInput where the file is not there or is not Python."""
         self.path = path
         try:
             self.tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -59,11 +55,8 @@ class SourceModule:
             raise unexpected(path, f"it is not readable Python ({error})") from error
 
     def value_of(self, name: str, depth: int = 0) -> Any:
-        """The value of a module-level name, followed through ``from .sibling import name``.
-
-        Raises:
-            BadInput: the name is not there or its value is not a plain constant.
-        """
+        """The value of a module-level name, followed through ``from .sibling import name``. Raises BadInput where the
+        name is not there or its value is not a plain constant."""
         if depth > _MAX_DEPTH:
             raise unexpected(self.path, f"'{name}' refers to itself")
         for node in reversed(self.tree.body):
@@ -80,11 +73,8 @@ class SourceModule:
         raise unexpected(self.path, f"it does not define '{name}'")
 
     def method(self, name: str) -> ast.FunctionDef:
-        """The one method of this name among the module's classes.
-
-        Raises:
-            BadInput: there is none, or more than one.
-        """
+        """The one method of this name among the module's classes. Raises BadInput where there is none, or more than
+        one."""
         classes = [node for node in self.tree.body if isinstance(node, ast.ClassDef)]
         methods = [item for node in classes for item in node.body if isinstance(item, ast.FunctionDef)]
         named = [method for method in methods if method.name == name]
@@ -93,11 +83,8 @@ class SourceModule:
         return named[0]
 
     def evaluate(self, node: ast.expr, fields: Mapping[str, str], depth: int = 0) -> Any:
-        """The value of an expression; ``fields`` gives the names that are not the module's.
-
-        Raises:
-            BadInput: the expression is more than a constant.
-        """
+        """The value of an expression; ``fields`` gives the names that are not the module's. Raises BadInput where the
+        expression is more than a constant."""
         if depth > _MAX_DEPTH:
             raise unexpected(self.path, f"line {node.lineno} is nested too deeply")
         inner: Callable[[ast.expr], Any] = lambda part: self.evaluate(part, fields, depth + 1)  # noqa: E731
@@ -172,12 +159,8 @@ class OfficialTexts:
 
 @lru_cache(maxsize=1)
 def official_texts() -> OfficialTexts:
-    """The texts of the installed kit, read once a process.
-
-    Raises:
-        MissingDependency: no kit is installed.
-        BadInput: the kit's source is not as expected; the message names the file.
-    """
+    """The texts of the installed kit, read once a process. Raises MissingDependency where no kit is installed. Raises
+    BadInput where the kit's source is not as expected; the message names the file."""
     return read_texts(_package())
 
 
@@ -194,11 +177,8 @@ def _package() -> Path:
 
 
 def read_texts(package: Path) -> OfficialTexts:
-    """The texts of the kit whose folder ``vlmeval`` is ``package``.
-
-    Raises:
-        BadInput: a source file is missing or not as expected; the message names it.
-    """
+    """The texts of the kit whose folder ``vlmeval`` is ``package``. Raises BadInput where a source file is missing or
+    not as expected; the message names it."""
     modules = {task: SourceModule(package / "dataset" / file) for task, file in _TASK_FILES.items()}
     return OfficialTexts(
         {task: _default_question(module) for task, module in modules.items()},

@@ -28,11 +28,8 @@ _OPTION_LINE = "({letter}) {text}"
 
 
 def check_style(style: str) -> str:
-    """The style's name, if there is such a style.
-
-    Raises:
-        BadInput: there is none; the message suggests the nearest and lists all.
-    """
+    """The style's name, if there is such a style. Raises BadInput where there is none; the message suggests the nearest
+    and lists all."""
     if style in STYLES:
         return style
     raise BadInput(f"'{style}' is not a prompt style.{did_you_mean(style, STYLES)} Known styles: {', '.join(STYLES)}.")
@@ -41,12 +38,9 @@ def check_style(style: str) -> str:
 def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
     """The text that goes to the model with a sample's images.
 
-    Under 'official' a reasoning sample's own question wins over the task's text, as in the kit; under
-    'reasoning' the style's task text always stands.
-
-    Raises:
-        BadInput: unknown style, a style that does not suit the task, or a sample without question.
-        MissingDependency: 'official' without an installed kit.
+    Under 'official' a reasoning sample's own question wins over the task's text, as in the kit; under 'reasoning' the
+    style's task text always stands. Raises BadInput for an unknown style, one that does not suit
+    the task, or a sample without question; MissingDependency for 'official' without an installed kit.
     """
     check_style(style)
     if not sample.task.is_choice:
@@ -65,12 +59,8 @@ def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
 
 
 def style_hash(style: str, task: Task) -> str:
-    """The sha256 of a style's wording for a task (for both reasoning tasks: of the two hashes).
-
-    Raises:
-        BadInput: unknown style, or one that does not suit the task.
-        MissingDependency: 'official' without an installed kit.
-    """
+    """The sha256 of a style's wording for a task (for both reasoning tasks: of the two hashes). Raises BadInput for an
+    unknown style, or one that does not suit the task; MissingDependency for 'official' without an installed kit."""
     check_style(style)
     if task is Task.REASONING:
         return sha256_text(json.dumps([style_hash(style, part) for part in task.parts]))

@@ -38,11 +38,8 @@ def agreement_tables(comparison: RatingComparison) -> Iterator[Table | str]:
 
 
 def write_agreement(path: Path, comparison: RatingComparison) -> None:
-    """Write a comparison with ratings as a workbook, whole or not at all.
-
-    Raises:
-        RunFailed: the file cannot be written.
-    """
+    """Write a comparison with ratings as a workbook, whole or not at all. Raises RunFailed where the file cannot be
+    written."""
     book = Book(whole_text_in="agreement.json")
     whole = _dimensions(comparison)
     tables = [replace(whole, title=""), *_confusions(comparison)]

@@ -39,11 +39,7 @@ _DIGITS = 4
 
 
 def write_card(path: Path, result: Result) -> None:
-    """Write a run's card (see :func:`run_card`).
-
-    Raises:
-        RunFailed: the file cannot be written.
-    """
+    """Write a run's card (see :func:`run_card`). Raises RunFailed where the file cannot be written."""
     with writing(path):
         write_text(path, run_card(result))
 

@@ -81,11 +81,8 @@ KINDS: Mapping[str, Callable[[], Table]] = {
 
 
 def catalogue(kind: str, words: str = "") -> Table:
-    """The things of a kind (a name in ``KINDS``) whose name holds ``words``, in any case.
-
-    Raises:
-        BadInput: there is no such kind, or nothing of this name.
-    """
+    """The things of a kind (a name in ``KINDS``) whose name holds ``words``, in any case. Raises BadInput where there
+    is no such kind, or nothing of this name."""
     if kind not in KINDS:
         raise BadInput(f"'{kind}' is nothing to list; choose one of {', '.join(KINDS)}.")
     whole = KINDS[kind]()

@@ -92,11 +92,7 @@ def compare_markdown(comparison: RunComparison, verdicts: Sequence[str] = ()) ->
 
 
 def write_compare(path: Path, comparison: RunComparison) -> None:
-    """Write a comparison as a workbook, whole or not at all.
-
-    Raises:
-        RunFailed: the file cannot be written.
-    """
+    """Write a comparison as a workbook, whole or not at all. Raises RunFailed where the file cannot be written."""
     results = [run.result for run_set in comparison.run_sets for run in run_set.runs]
     book = Book(whole_text_in="compare.json", mark=sheet_mark(results, some=True))
     sheet = book.add_fixed("Summary")

@@ -73,11 +73,8 @@ class NamedRun:
 
 
 def runs_by_task(results: Sequence[Result]) -> dict[Task, list[NamedRun]]:
-    """The runs of each single task, in the order of the benchmark; ranked: comparable ones first, best first.
-
-    Raises:
-        BadInput: there are no results or more than 500.
-    """
+    """The runs of each single task, in the order of the benchmark; ranked: comparable ones first, best first. Raises
+    BadInput where there are no results or more than 500."""
     if not results:
         raise BadInput("There is no scored run to report on; name at least one '_score.json' or its folder.")
     if len(results) > _MAX_RUNS:
@@ -120,11 +117,7 @@ def _warnings_of(runs: Sequence[TaskRun]) -> list[str]:
 
 def report_summary(results: Sequence[Result]) -> Iterator[Table | str]:
     """What a terminal shows of reported runs: a ranked table a task, of a single run its headline, and the three most
-    telling findings.
-
-    Raises:
-        BadInput: as :func:`runs_by_task`.
-    """
+    telling findings. Raises BadInput as :func:`runs_by_task`."""
     for task, runs in runs_by_task(results).items():
         if len(runs) > 1:
             yield _ranked(task, runs)

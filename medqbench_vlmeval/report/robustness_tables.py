@@ -55,11 +55,7 @@ def robustness_tables(comparison: PassComparison) -> Iterator[Table | str]:
 
 
 def write_robustness(path: Path, comparison: PassComparison) -> None:
-    """Write ``{stem}_consistency.xlsx``, whole or not at all.
-
-    Raises:
-        RunFailed: the file cannot be written.
-    """
+    """Write ``{stem}_consistency.xlsx``, whole or not at all. Raises RunFailed where the file cannot be written."""
     book = Book(whole_text_in=path.with_suffix(".jsonl").name, mark=_MARK)
     sheet = book.add_fixed("Robustness")
     tables = list(_tables(comparison))

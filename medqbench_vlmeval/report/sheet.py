@@ -123,11 +123,7 @@ class Book:
         sheet.finish(freeze, repeat_row=1 if freeze else None, tall=tall)
 
     def save(self, path: Path) -> None:
-        """Write the workbook, whole or not at all.
-
-        Raises:
-            RunFailed: the file cannot be written.
-        """
+        """Write the workbook, whole or not at all. Raises RunFailed where the file cannot be written."""
         self.workbook.close()
         with writing(path, "close it if it is open elsewhere, or choose another folder"), replacing(path) as temporary:
             temporary.write_bytes(self._content.getvalue())

@@ -101,11 +101,8 @@ def shown_as(image: Image) -> str | None:
 
 
 def lossless(path: Path) -> bytes:
-    """An image as its thumbnail shows it, with all of its pixels, as PNG.
-
-    Raises:
-        DECODER_ERRORS: it cannot be decoded.
-    """
+    """An image as its thumbnail shows it, with all of its pixels, as PNG. Raises DECODER_ERRORS where it cannot be
+    decoded."""
     from PIL import Image
 
     out = BytesIO()

@@ -61,11 +61,8 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
 
 
 def read_runs(places: Iterable[Path]) -> list[Run]:
-    """Read every run that is named, each once, in the order of the places (see :func:`find_all`).
-
-    Raises:
-        BadInput: a place holds no scored run, or one that is not whole or of another program.
-    """
+    """Read every run that is named, each once, in the order of the places (see :func:`find_all`). Raises BadInput where
+    a place holds no scored run, or one that is not whole or of another program."""
     found = find_all(places)
     return [read_run(paths) for paths in counted("reading results", found, len(found))]
 
@@ -93,11 +90,7 @@ def _each_once(places: Iterable[Path]) -> list[ResultPaths]:
 
 
 def refuse_twice(files: Iterable[Path]) -> None:
-    """Refuse a file that is named twice, in whatever way.
-
-    Raises:
-        BadInput: one is.
-    """
+    """Refuse a file that is named twice, in whatever way. Raises BadInput where one is."""
     resolved: set[Path] = set()
     for path in files:
         if path.resolve() in resolved:
@@ -241,11 +234,7 @@ def same_index(row: SampleRow) -> str:
 
 
 def read_result(path: Path) -> Result:
-    """Read a score file.
-
-    Raises:
-        BadInput: it is not whole, of another program, or was edited by hand.
-    """
+    """Read a score file. Raises BadInput where it is not whole, of another program, or was edited by hand."""
     try:
         text = read_bytes(path).decode("utf-8-sig")
         check_json(text, path)
@@ -411,12 +400,8 @@ class JudgedFile:
 
 def read_judged(paths: Iterable[Path]) -> list[JudgedFile]:
     """Read files of judged samples, and those of the runs that folders and globs hold (see :func:`find_all`), among
-    which multiple-choice runs are passed over.
-
-    Raises:
-        BadInput: a path does not exist, is no whole file of judged samples or is one of a multiple-choice run; a
-            folder has no reasoning run; a file is named twice.
-    """
+    which multiple-choice runs are passed over. Raises BadInput where a path does not exist, is no whole file of judged
+    samples or is one of a multiple-choice run; a folder has no reasoning run; a file is named twice."""
     files: list[JudgedFile] = []
     for path in paths:
         if path.is_file():
@@ -470,10 +455,8 @@ def is_samples(path: Path) -> bool:
 def scored_runs(place: Path) -> list[tuple[Path, Result]]:
     """A ``_score.json`` with its result, or all of a folder (see :func:`find_all`), read before a board is touched.
 
-    Their samples need not be there.
-
-    Raises:
-        BadInput: there is no result, one of them is not a result of this package, or samples have no score.
+    Their samples need not be there. Raises BadInput where there is no result, one of them is not a result of this
+    package, or samples have no score.
     """
     if place.is_dir():
         return [(paths.score, read_result(paths.score)) for paths in _each_once([place])]

@@ -82,11 +82,8 @@ def top_of(task: Task, measure: str = OVERALL) -> float:
 
 
 def result_from_json(content: Json) -> Result:
-    """Make a result of the content of a ``_score.json``.
-
-    Raises:
-        BadInput: the content is not a whole result, or a number lies outside its scale; the message names the place.
-    """
+    """Make a result of the content of a ``_score.json``. Raises BadInput where the content is not a whole result, or a
+    number lies outside its scale; the message names the place."""
     result = _checked(Result, _result_shape, content)
     for task, part in result.parts.items():
         crossed = (group for outer in part.crossed.values() for groups in outer.values() for group in groups.values())
@@ -102,11 +99,8 @@ def result_from_json(content: Json) -> Result:
 
 
 def check_on_scale(task: Task, measure: str, values: Iterable[float | None]) -> None:
-    """Refuse values and ends of intervals that lie outside a measure's scale.
-
-    Raises:
-        BadInput: one does; the message is part of a sentence.
-    """
+    """Refuse values and ends of intervals that lie outside a measure's scale. Raises BadInput where one does; the
+    message is part of a sentence."""
     top = top_of(task, measure)
     for value in values:
         if value is not None and not -_ROUNDING <= value <= top + _ROUNDING:
@@ -114,11 +108,8 @@ def check_on_scale(task: Task, measure: str, values: Iterable[float | None]) -> 
 
 
 def row_from_json(content: Json) -> SampleRow:
-    """Make a sample's row of one line of a ``_samples.jsonl``.
-
-    Raises:
-        BadInput: the line is not a whole row; the message names the place.
-    """
+    """Make a sample's row of one line of a ``_samples.jsonl``. Raises BadInput where the line is not a whole row; the
+    message names the place."""
     return _checked(SampleRow, _row_shape, content)
 
 
@@ -168,11 +159,8 @@ def _each(convert: Callable[[Any], Any], content: Mapping[str, Any], depth: int 
 
 
 def comparable_from_json(content: Mapping[str, Any]) -> Json:
-    """``comparable`` with its reasons as records hold them; earlier versions wrote true or false.
-
-    Raises:
-        KeyError: one of the two is missing.
-    """
+    """``comparable`` with its reasons as records hold them; earlier versions wrote true or false. Raises KeyError where
+    one of the two is missing."""
     known = content["comparable"]
     reasons = [_JUDGED_EARLIER] if known is True else content["not_comparable_because"]
     return {"comparable": _comparable(known), "not_comparable_because": reasons}

@@ -313,10 +313,8 @@ def score_extractor(
 
     Both are in percent (0-100) of the same questions, so that a question without a letter is wrong in both. The rules
     read ``extractions``, parallel to the samples, and left ``n_open`` replies with text open; ``choices`` is what the
-    extractor read in those that it was asked about, by sample index.
-
-    Raises:
-        ValueError: ``settings`` name no protocol.
+    extractor read in those that it was asked about, by sample index. Raises ValueError where ``settings`` name no
+    protocol.
     """
     if settings.protocol is None:
         raise ValueError("an extractor's settings name its protocol")

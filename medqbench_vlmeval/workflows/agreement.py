@@ -65,13 +65,10 @@ _Scores = Callable[[RatedAnswer, str], float | None]
 
 
 def match(ratings: Sequence[Rating], files: Sequence[JudgedFile]) -> tuple[list[RatedAnswer], Counter[str]]:
-    """The rated answers in the verdicts' order, and how many ratings are of runs whose verdicts were not given.
-
-    Raises:
-        BadInput: the ratings are of another dataset or run, of other predictions or references, or have indexes that
-            the verdicts do not have; an index stands in several runs and the ratings do not say which is meant; an
-            answer is rated twice by one rater; a pair's quality accuracy is 1.
-    """
+    """The rated answers in the verdicts' order, and how many ratings are of runs whose verdicts were not given. Raises
+    BadInput where the ratings are of another dataset or run, of other predictions or references, or have indexes that
+    the verdicts do not have; an index stands in several runs and the ratings do not say which is meant; an answer is
+    rated twice by one rater; a pair's quality accuracy is 1."""
     answers: dict[tuple[Path, str], RatedAnswer] = {}
     unknown: list[Rating] = []
     elsewhere: Counter[str] = Counter()
@@ -290,12 +287,8 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
 
 
 def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
-    """Write ``agreement.json`` and ``agreement.xlsx`` into a folder and return their paths.
-
-    Raises:
-        BadInput: a file would replace the ratings themselves.
-        RunFailed: a file cannot be written.
-    """
+    """Write ``agreement.json`` and ``agreement.xlsx`` into a folder and return their paths. Raises BadInput where a
+    file would replace the ratings themselves. Raises RunFailed where a file cannot be written."""
     from medqbench_vlmeval.report.agreement_tables import write_agreement
 
     paths = out / "agreement.json", out / "agreement.xlsx"

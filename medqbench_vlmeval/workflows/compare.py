@@ -139,12 +139,8 @@ def _labels(models: Sequence[str]) -> list[str]:
 
 
 def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, Path]:
-    """Write ``compare.json`` and ``compare.xlsx`` into a folder and return their paths.
-
-    Raises:
-        BadInput: a file would replace a file of a run, or one that is no comparison.
-        RunFailed: a file cannot be written.
-    """
+    """Write ``compare.json`` and ``compare.xlsx`` into a folder and return their paths. Raises BadInput where a file
+    would replace a file of a run, or one that is no comparison. Raises RunFailed where a file cannot be written."""
     from medqbench_vlmeval.report.compare_tables import write_compare
 
     as_json, as_xlsx = paths = (out / "compare.json", out / "compare.xlsx")
@@ -164,10 +160,8 @@ def falls_below(comparison: RunComparison, percent: float, strict: bool = False)
     """Name the runs whose Overall is below the baseline's by more than ``percent``, a sentence each.
 
     Those are percentage points of accuracy, of reasoning percent of the scale of sums (0-8), and at most 0. A
-    difference that is not significant counts where ``strict`` alone.
-
-    Raises:
-        BadInput: there is no baseline, or ``percent`` is above 0.
+    difference that is not significant counts where ``strict`` alone. Raises BadInput where there is no baseline, or
+    ``percent`` is above 0.
     """
     if comparison.baseline is None or not percent <= 0:
         raise BadInput("--fail-under takes 0 or a number below it, such as -2, and a --baseline.")
@@ -183,12 +177,8 @@ def falls_below(comparison: RunComparison, percent: float, strict: bool = False)
 
 
 def write_summary(path: Path, text: str) -> None:
-    """Write a Markdown summary, over an earlier one alone.
-
-    Raises:
-        BadInput: another file is there.
-        RunFailed: it cannot be written.
-    """
+    """Write a Markdown summary, over an earlier one alone. Raises BadInput where another file is there. Raises
+    RunFailed where it cannot be written."""
     with writing(path, "choose another --markdown"):
         if path.is_file() and (known := path.read_bytes()) and known[:20] != text.encode()[:20]:
             raise BadInput(f"{path} is no summary of 'compare'; choose another file, or '--markdown - >> {path}'.")

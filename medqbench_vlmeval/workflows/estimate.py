@@ -42,12 +42,9 @@ class Budget:
 
 
 def budget_of(request: Request) -> Budget:
-    """Work out what evaluating a request would cost. No key is needed, no server is asked, no file is written.
-
-    Raises:
-        BadInput: the prediction file, the data, an option or the price table cannot be used.
-        NoJudge: a reasoning task, and no judge is named.
-    """
+    """Work out what evaluating a request would cost. No key is needed, no server is asked, no file is written. Raises
+    BadInput where the prediction file, the data, an option or the price table cannot be used. Raises NoJudge for a
+    reasoning task without a judge."""
     prices = load_prices(request.prices)
     prepared = prepare(request)
     samples, predictions = prepared.samples, prepared.predictions

@@ -118,10 +118,8 @@ def request_for(
     """A request for a prediction file that comes without a run: names and data are found.
 
     ``keep_images`` stores the data's images for reports, as a run does, but for those that cannot be used. ``columns``
-    are named for the data; 'prediction', and all where there is no data, for the prediction file.
-
-    Raises:
-        BadInput: ``data`` is neither a file nor a dataset's name.
+    are named for the data; 'prediction', and all where there is no data, for the prediction file. Raises BadInput where
+    ``data`` is neither a file nor a dataset's name.
     """
     of_replies = {k: name for k, name in (columns or {}).items() if data is None or k == "prediction"}
     of_data = {k: name for k, name in (columns or {}).items() if k not in of_replies} or None
@@ -144,13 +142,10 @@ class Prepared:
 
 
 def prepare(request: Request) -> Prepared:
-    """Read the prediction file of a request and join it to the samples.
-
-    Raises:
-        BadInput: the prediction file, the data or the limit cannot be used, the file contradicts the data, nothing is
-            left to score, or an extractor is named for reasoning replies. A second pass (see :mod:`.robustness`) is
-            refused: its letters and images are not those of the benchmark.
-    """
+    """Read the prediction file of a request and join it to the samples. Raises BadInput where the prediction file, the
+    data or the limit cannot be used, the file contradicts the data, nothing is left to score, or an extractor is named
+    for reasoning replies. A second pass (see :mod:`.robustness`) is refused: its letters and images are not those of
+    the benchmark."""
     table = read_predictions(request.prediction_file, request.columns)
     if is_second_pass(table):
         raise BadInput(
@@ -220,14 +215,11 @@ def _store(request: Request, options: JudgeOptions) -> AbstractContextManager[Re
 
 
 def evaluate(request: Request) -> Run:
-    """Score a prediction file and write its result files; the prediction file itself is only read.
-
-    Raises:
-        BadInput: the prediction file, the data or an option cannot be used.
-        JudgeError: no judge was named, or it cannot be asked.
-        RunFailed: no sample has a reply (nothing is written); the judge was asked and a dimension got no verdict at
-            all (the result files are written first, the board is not touched); or a file cannot be written.
-    """
+    """Score a prediction file and write its result files; the prediction file itself is only read. Raises BadInput
+    where the prediction file, the data or an option cannot be used. Raises JudgeError where no judge was named, or it
+    cannot be asked. Raises RunFailed where no sample has a reply (nothing is written); the judge was asked and a
+    dimension got no verdict at all (the result files are written first, the board is not touched); or a file cannot be
+    written."""
     stem = request.stem if request.stem is not None else request.prediction_file.stem
     with written_progress(ProgressFile(progress_path(request.out, stem), request.model, request.dataset)):
         return _evaluated(request)
@@ -399,11 +391,8 @@ def _evidence(task: Task, split: Split | None, prepared: Prepared, judge: Judge 
 
 
 def refuse_silence(predictions: Sequence[Prediction], what: str) -> None:
-    """Refuse to score predictions none of which is a reply; ``what`` names them in the message.
-
-    Raises:
-        RunFailed: there is no reply.
-    """
+    """Refuse to score predictions none of which is a reply; ``what`` names them in the message. Raises RunFailed where
+    there is no reply."""
     if any(prediction.status is PredictionStatus.OK for prediction in predictions):
         return
     counts = {reason.rstrip("."): count for reason, count in list(failures_by_reason(predictions).items())[:3]}

@@ -82,11 +82,8 @@ def read_ratings(paths: Sequence[Path], key: Path | None = None) -> list[Rating]
     """Read one or more files of ratings.
 
     A file without a column 'rater' is one rater's, named by the file. A sheet of :func:`draw_ratings` needs its key,
-    which is looked for beside it.
-
-    Raises:
-        BadInput: a file cannot be read, a column is missing, a rating is not 0, 1 or 2, the key is missing or does not
-            fit, or a rater rated nothing.
+    which is looked for beside it. Raises BadInput where a file cannot be read, a column is missing, a rating is not 0,
+    1 or 2, the key is missing or does not fit, or a rater rated nothing.
     """
     stems = Counter(path.stem for path in paths)
     ratings: list[Rating] = []

@@ -100,12 +100,9 @@ def write_reports(
     and numbered); one page, and one workbook where there are several runs; the folders ``figures`` and ``tables``. A
     run's own workbook may be written anew, another run's is not replaced. ``intervals`` puts the 95% intervals of own
     numbers into the tables for papers. ``images`` is one of ``page.IMAGES``; ``data`` names data files or datasets
-    whose images are shown where the image store does not have a run's.
-
-    Raises:
-        BadInput: a place holds no whole scored run, a data file cannot be used, or a file would replace one of another
-            run or program.
-        RunFailed: a file cannot be written.
+    whose images are shown where the image store does not have a run's. Raises BadInput where a place holds no whole
+    scored run, a data file cannot be used, or a file would replace one of another run or program. Raises RunFailed
+    where a file cannot be written.
     """
     if images not in IMAGES:
         raise BadInput(f"--images {images} is none of {', '.join(IMAGES)}.")

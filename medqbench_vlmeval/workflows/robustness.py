@@ -126,12 +126,9 @@ def robustness_paths(second: Path, out: Path | None = None, stem: str | None = N
 
 
 def compare_passes(request: PassesRequest) -> ComparedPasses:
-    """Join the two prediction files, measure consistency and debiased accuracy, and write the result files.
-
-    Raises:
-        BadInput: a file cannot be used, is not of the pass that it stands for, or they have no sample in common.
-        RunFailed: no sample of a pass has a reply, or a file cannot be written.
-    """
+    """Join the two prediction files, measure consistency and debiased accuracy, and write the result files. Raises
+    BadInput where a file cannot be used, is not of the pass that it stands for, or they have no sample in common.
+    Raises RunFailed where no sample of a pass has a reply, or a file cannot be written."""
     paths = robustness_paths(request.second, request.out, request.stem)
     for path in vars(paths).values():
         if is_any_of(path, (request.first, request.second)):
@@ -378,11 +375,8 @@ def _pair_json(pair: ChoicePair | PreferencePair) -> dict[str, Any]:
 
 
 def read_comparison(path: Path) -> PassComparison:
-    """Read a comparison back from its ``_consistency.json``, without its pairs.
-
-    Raises:
-        BadInput: the file cannot be read or is none.
-    """
+    """Read a comparison back from its ``_consistency.json``, without its pairs. Raises BadInput where the file cannot
+    be read or is none."""
     content = json_object(path)
     if content is None or "robustness_of" not in content:
         raise BadInput(f"{path} is no comparison of two passes; 'medqbench robustness' writes them.")

@@ -74,11 +74,7 @@ def facts_of(result: Result) -> dict[str, str]:
 
 def log_to_wandb(tracked: Sequence[Tracked], project: str) -> list[str]:
     """Log runs to a project of Weights & Biases and say where each is; a result that is there already is renewed.
-
-    Raises:
-        MissingDependency: wandb is not installed.
-        RunFailed: it refused.
-    """
+    Raises MissingDependency where wandb is not installed. Raises RunFailed where it refused."""
     with _asking("wandb", "wandb"):
         import wandb
 
@@ -104,11 +100,7 @@ def log_to_wandb(tracked: Sequence[Tracked], project: str) -> list[str]:
 
 def log_to_mlflow(tracked: Sequence[Tracked], experiment: str) -> list[str]:
     """Log runs to an experiment of MLflow and say where each is; a result that is there already is left as it is.
-
-    Raises:
-        MissingDependency: mlflow is not installed.
-        RunFailed: it refused.
-    """
+    Raises MissingDependency where mlflow is not installed. Raises RunFailed where it refused."""
     with _asking("mlflow", "mlflow-skinny"):
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param

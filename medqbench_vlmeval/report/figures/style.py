@@ -223,11 +223,8 @@ _OWN_LINK = re.compile(r"(#|url\(#)([\w.:-]+\)?)")
 
 
 def safe_svg(svg: str, prefix: str = "") -> ElementTree.Element:
-    """What draws in an SVG of Matplotlib, styles as attributes, ids and what refers to them with a prefix.
-
-    Raises:
-        ElementTree.ParseError: ``svg`` is no XML.
-    """
+    """What draws in an SVG of Matplotlib, styles as attributes, ids and what refers to them with a prefix. Raises
+    ElementTree.ParseError where ``svg`` is no XML."""
     # Made by this package; a document type, which could name other files or swell, is left out of the question.
     root = ElementTree.fromstring(re.sub(r"<!DOCTYPE[^>\[]*>", "", svg, flags=re.IGNORECASE))  # noqa: S314
     return _safe(root, prefix)

@@ -44,11 +44,8 @@ _NOTE = "'published' is reference, written anew from the package each time; own 
 
 
 def read_entries(path: Path) -> list[Entry]:
-    """Read the own runs of a board, none where the file does not exist yet.
-
-    Raises:
-        BadInput: the file cannot be read, or is not a board that this version understands; it is left as it is.
-    """
+    """Read the own runs of a board, none where the file does not exist yet. Raises BadInput where the file cannot be
+    read, or is not a board that this version understands; it is left as it is."""
     try:
         entries, problems = check_board(path)
     except MissingFile:
@@ -61,10 +58,7 @@ def read_entries(path: Path) -> list[Entry]:
 
 def check_board(path: Path) -> tuple[list[Entry], list[str]]:
     """The own runs of a board, and everything that is wrong with its file, each as the end of a sentence about it.
-
-    Raises:
-        BadInput: the file cannot be read, or is not JSON.
-    """
+    Raises BadInput where the file cannot be read, or is not JSON."""
     try:
         content = read_json(path)
     except ValueError as error:
@@ -111,14 +105,11 @@ def add(folder: Path, results: Iterable[Result], category: str | None = None, ti
     """Put results on the board in ``folder``, all or none, and return its ``leaderboard.json``.
 
     A run is the same as an earlier one when model, dataset, size, protocol, judge, data and prompt style are: the
-    newest result is the row, and the numbers of the others are the row's ``history``. Adding one result twice
-    changes nothing. A combined run stands on both reasoning boards. ``category`` (one of ``CATEGORIES``) is given
-    to all rows of the runs' models. Any number of processes and threads may call this at once; each file is
-    replaced whole, and ``timeout`` is in seconds.
-
-    Raises:
-        BadInput: the category is unknown, or the board is not one; the file is left as it is.
-        RunFailed: the folder cannot be written to, or the lock was not free in time.
+    newest result is the row, and the numbers of the others are the row's ``history``. Adding one result twice changes
+    nothing. A combined run stands on both reasoning boards. ``category`` (one of ``CATEGORIES``) is given to all rows
+    of the runs' models. Any number of processes and threads may call this at once; each file is replaced whole, and
+    ``timeout`` is in seconds. Raises BadInput where the category is unknown, or the board is not one; the file is left
+    as it is. Raises RunFailed where the folder cannot be written to, or the lock was not free in time.
     """
     category = _SPELLINGS.get(category or "", category)
     if category not in (None, *CATEGORIES):
@@ -137,11 +128,9 @@ def remove_rows(
 ) -> tuple[Path, list[Entry]]:
     """Take own rows off a board, after a copy to ``leaderboard.json.bak``; return that copy and the rows.
 
-    Without ``every`` exactly one row must be meant; ``dataset``, ``judge`` and ``protocol`` narrow the choice.
-
-    Raises:
-        BadInput: there is no board, no such row, or more than one.
-        RunFailed: the folder cannot be written to, or the lock was not free in time.
+    Without ``every`` exactly one row must be meant; ``dataset``, ``judge`` and ``protocol`` narrow the choice. Raises
+    BadInput where there is no board, no such row, or more than one. Raises RunFailed where the folder cannot be written
+    to, or the lock was not free in time.
     """
     folder = _board_at(place).parent
     wanted = {"model": model, "dataset": dataset, "judge": judge, "protocol": protocol}
@@ -181,10 +170,8 @@ def rows_of(entries: Sequence[Entry]) -> dict[Task, list[Row]]:
 def own_entries(place: Path | None) -> list[Entry]:
     """The own runs of a board with their ``history``, in the board's order; none where ``place`` is None.
 
-    ``place`` is the board's folder, the working folder that it lies in, or the file itself.
-
-    Raises:
-        BadInput: there is no board, or the file cannot be read or is not one.
+    ``place`` is the board's folder, the working folder that it lies in, or the file itself. Raises BadInput where there
+    is no board, or the file cannot be read or is not one.
     """
     return [] if place is None else board_entries.ordered(read_entries(_board_at(place)))
 
@@ -220,11 +207,7 @@ def boards_at(place: Path, task: str | None = None) -> Boards:
 
 
 def chosen(boards: Boards, task: str | None) -> Boards:
-    """All boards, or those of one task alone: 'reasoning' has two.
-
-    Raises:
-        BadInput: the task has no board.
-    """
+    """All boards, or those of one task alone: 'reasoning' has two. Raises BadInput where the task has no board."""
     both = Task.REASONING.parts if task == Task.REASONING else ()
     found = {known: rows for known, rows in boards.items() if known in both or task in (None, known.value)}
     if not found:

@@ -87,11 +87,8 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
 
 
 def entry_from_json(content: object) -> Entry:
-    """Check one object under 'runs' of a board's file.
-
-    Raises:
-        BadInput: it is no entry; the message is the end of a sentence about the run.
-    """
+    """Check one object under 'runs' of a board's file. Raises BadInput where it is no entry; the message is the end of
+    a sentence about the run."""
     from pydantic import ValidationError
 
     if not isinstance(content, dict):

@@ -168,11 +168,7 @@ def exported(path: Path, form: str, boards: Boards) -> bytes:
 
 
 def write_export(path: Path, content: bytes) -> None:
-    """Write what :func:`exported` gave, all or nothing.
-
-    Raises:
-        RunFailed: the file cannot be written.
-    """
+    """Write what :func:`exported` gave, all or nothing. Raises RunFailed where the file cannot be written."""
     with writing(path, "make it writable or choose another"):
         # A link keeps pointing to its file, which is the one that is replaced.
         write_bytes(path.resolve(), content)

@@ -23,11 +23,8 @@ _OF_IMAGES = re.compile(r"\.(?:png|jpe?g|gif|webp|tiff?|bmp|j2k|jp2|p[gnp]m)$", 
 
 
 class Originals:
-    """The folder of a page's originals while the page is made; ``root`` is that of the image store.
-
-    Raises:
-        BadInput: its name is taken by a link or a file.
-    """
+    """The folder of a page's originals while the page is made; ``root`` is that of the image store. Raises BadInput
+    where its name is taken by a link or a file."""
 
     def __init__(self, page: Path, root: Path | None) -> None:
         self._folder, self._root = page.parent / FOLDER, root

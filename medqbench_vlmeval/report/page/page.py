@@ -91,11 +91,7 @@ def _hash(text: str) -> str:
 
 
 def is_page(path: Path) -> bool:
-    """Whether a file is a page that this package made.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """Whether a file is a page that this package made. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
         return b'<meta name="generator" content="medqbench-vlmeval">' in file.read(8192)
 

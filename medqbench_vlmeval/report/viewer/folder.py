@@ -77,10 +77,7 @@ class WorkFolder:
 
     def run_json(self, number: str) -> Json:
         """The samples with their pictures, and the answers, of the run at that place in the list, counted from 0.
-
-        Raises:
-            BadInput: there is no such run, or none whole.
-        """
+        Raises BadInput where there is no such run, or none whole."""
         self.state_json()
         run = {str(place): run for place, (run, _) in enumerate([*self._runs.values()])}.get(number)
         if run is None:
@@ -97,10 +94,7 @@ class WorkFolder:
 
     def compared_json(self) -> list[Json]:
         """The runs that are here with each other, as :func:`.page.compared.comparison_json` says it, worked out once.
-
-        Raises:
-            BadInput: a run is not whole by now.
-        """
+        Raises BadInput where a run is not whole by now."""
         with self._comparing:
             if self._compare and self._compared[0] != self.state_json()["version"]:
                 version, here = self._version, self._here
@@ -132,10 +126,8 @@ class WorkFolder:
     def image(self, place: str, form: str) -> tuple[bytes, str]:
         """A picture by its number among those that runs name, and its media type.
 
-        ``form`` is 'small' (the thumbnail), 'full' (the file, or a copy that browsers show) or 'file'.
-
-        Raises:
-            BadInput: there is no such picture, or no image of it (any more).
+        ``form`` is 'small' (the thumbnail), 'full' (the file, or a copy that browsers show) or 'file'. Raises BadInput
+        where there is no such picture, or no image of it (any more).
         """
         path, kind, words = self._images.get(place, (Path(), "", None))
         with suppress(*DECODER_ERRORS):

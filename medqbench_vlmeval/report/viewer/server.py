@@ -91,10 +91,7 @@ def serve(root: Path, port: int | None, opened: Callable[[str], object], compare
     """Serve the viewer of a folder, at any free port for None, until the process ends; ``opened`` is told the address.
 
     ``compare`` compares runs with each other, None where too many or none can be; without it the viewer does not.
-
-    Raises:
-        BadInput: there is no such folder.
-        RunFailed: the port is in use, or may not be used.
+    Raises BadInput where there is no such folder. Raises RunFailed where the port is in use, or may not be used.
     """
     import uvicorn
 
