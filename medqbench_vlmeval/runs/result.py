@@ -29,6 +29,7 @@ from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
 from medqbench_vlmeval.judge.protocols import NONE, letter_of, number_of
 from medqbench_vlmeval.provenance import JudgeSettings, Provenance
 from medqbench_vlmeval.types import (
+    DIFFERENCE,
     FEW,
     LEVEL,
     WILSON,
@@ -89,6 +90,12 @@ def result_from_json(content: Json) -> Result:
         crossed = (group for outer in part.crossed.values() for groups in outer.values() for group in groups.values())
         groups = (group for of_axis in part.groups.values() for group in of_axis.values())
         numbers: list[TaskResult | Group] = [part, *groups, *crossed, *part.kit_reading.values()]
+        by_axis = (of for contrasts in (part.drops, part.calibration) for of in contrasts.values())
+        for compared in (group for of in by_axis for by_degree in of.values() for group in by_degree.values()):
+            if len(compared.measures) != 3 or not ("n_clusters" in compared.counts and DIFFERENCE in compared.measures):
+                raise BadInput("a drop or a calibration lacks a measure or its 'n_clusters'")
+            for name, cell in compared.measures.items():
+                check_on_scale(task, name, (end and abs(end) for end in (cell.value, cell.low, cell.high)))
         for group in numbers:
             for name, cell in group.measures.items():
                 check_on_scale(task, name, (cell.value, cell.low, cell.high))

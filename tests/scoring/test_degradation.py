@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.report.card import run_card
+from medqbench_vlmeval.report.figures.plots import figures_of
 from medqbench_vlmeval.report.run_tables import run_summary
 from medqbench_vlmeval.report.table import Table
 from medqbench_vlmeval.runs.result import result_from_json
@@ -208,6 +210,15 @@ def test_results_hold_it_and_old_ones_are_read():
     assert result_from_json(content) == run.result
     assert content["drops"]["Overall"]["Overall"]["L1"]["measures"]["difference"]["value"] == pytest.approx(-100 / 3)
     assert list(content["groups"]["category_x_severity"]) == ["noise", "unknown"]
+    for change, words in (({"measures": {}}, "lacks a measure"), ({"counts": {"n": 1}}, "'n_clusters'")):
+        wrong = json.loads(json.dumps(content))
+        wrong["drops"]["Overall"]["Overall"]["L1"] |= change
+        with pytest.raises(BadInput, match=words):
+            result_from_json(wrong)
+    wrong = json.loads(json.dumps(content))
+    wrong["drops"]["category"]["noise"]["L1"]["measures"]["difference"]["low"] = -101
+    with pytest.raises(BadInput, match="'difference' is 101, and its scale"):
+        result_from_json(wrong)
     for name in ("drops", "calibration"):
         del content[name]
     old = result_from_json(content)[Task.DEGRADATION]
@@ -254,3 +265,16 @@ def test_a_report_on_both_files_has_the_drop_from_the_originals(tmp_path):
     assert "degradation_drop" not in part.not_found
     other = make_run([choice()], model="Other")
     assert with_originals([bad, other]) == [bad, other]
+
+
+def test_an_axis_with_a_value_a_row_is_no_axis_and_no_figure():
+    answered = [
+        choice(
+            f"{n}{degree}", task=Task.DEGRADATION, severity=degree, pair=f"{n}L0", category=f"c {n}", question=f"{n}?"
+        )
+        for n in range(101)
+        for degree in ("L0", "L1")
+    ]
+    run = make_run(answered, dataset="MedQDeg_mini")
+    assert set(run.result[Task.DEGRADATION].drops) == {"Overall", "modality"}
+    assert "category_degradation" not in {figure.name for figure in figures_of([run.result])}

@@ -186,8 +186,8 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
             )
     for kind, name in ((PANELS, "category"), (CURVE, "stated_confidence")):
         drawn = tuple(replace(run, cells=cells) for run in runs if (cells := _contrasted(run.run.result, kind)))
-        if 1 <= len(drawn) <= _TOGETHER:
-            groups = tuple(sorted({group for run in drawn for group in run.cells}))
+        groups = tuple(sorted({group for run in drawn for group in run.cells}))
+        if 1 <= len(drawn) <= _TOGETHER and len(groups) <= PANELS_MOST * len(DEGREES):
             middles = {group: float(group.partition("-")[0]) + 5 for group in groups if kind == CURVE}
             what, references = f"accuracy by {name.replace('_', ' ')}", {"calibrated (the middle of a bin)": middles}
             references = references if middles else {}

@@ -64,10 +64,11 @@ def _clean_images(samples: Sequence[Sample], pairs: Mapping[int, tuple[int, str]
 
 
 def _groups(samples: Sequence[Sample], there: Sequence[int], *axes: str) -> Iterator[tuple[str, str, list[int]]]:
-    """Axis, value and positions, all of them first."""
+    """Axis, value and positions, all of them first; an axis of more than a hundred values is left out."""
     yield OVERALL, OVERALL, [*there]
     for axis in axes:
-        for name, places in positions_by(axis, [samples[at] for at in there]).items():
+        by_value = positions_by(axis, [samples[at] for at in there])
+        for name, places in by_value.items() if len(by_value) <= 100 else ():
             yield axis, name, [there[place] for place in places]
 
 
