@@ -61,6 +61,7 @@ def test_members_of_an_archive_take_the_place_of_files(write_tsv: Write, tmp_pat
         shown(write_tsv(named("z.png")))
 
 
+@pytest.mark.slow
 def test_archives_that_lie_are_refused_by_row(write_tsv: Write, tmp_path: Path) -> None:
     path, zipped = write_tsv(named("a.png")), tmp_path / "images.zip"
     archive(zipped, ("a.png", bytes(1 << 27)))
