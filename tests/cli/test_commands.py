@@ -66,6 +66,7 @@ def test_score_with_a_data_file_takes_answers_from_it(capsys, predictions, tmp_p
     assert json.loads(score.read_text())["settings"]["data"]["perception"]["path"] == str(data)
 
 
+@pytest.mark.slow
 def test_score_reads_named_columns_of_the_data_or_of_the_predictions(capsys, predictions, tmp_path):
     own = predictions.read_text().replace("answer", "gold standard").replace("prediction", "Antwort")
     predictions.write_text(own.replace("modality", "Geraet"))

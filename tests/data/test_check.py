@@ -15,6 +15,8 @@ from medqbench_vlmeval.errors import BadInput
 from tests.cli.test_commands import run
 from tests.data.rows import GREEN, RED, Write, description, encoded, question, text_of
 
+SLOW = ("Perception", "Reasoning")
+
 
 def images(n: int) -> list[str]:
     """Different images in base64."""
@@ -123,7 +125,9 @@ def test_the_command_exits_with_two_where_something_is_wrong(
     assert (code, out.count("the reference description is empty")) == (2, 60)
 
 
-@pytest.mark.parametrize("name", ["MedQBench_Perception_mini", "MedQBench_Reasoning_mini", "MedQDeg_mini"])
+@pytest.mark.parametrize(
+    "name", ["MedQDeg_mini", *(pytest.param(f"MedQBench_{of}_mini", marks=pytest.mark.slow) for of in SLOW)]
+)
 def test_nothing_is_wrong_with_the_embedded_sets(name: str) -> None:
     assert check(name).errors == ()
 

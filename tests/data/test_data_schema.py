@@ -49,7 +49,7 @@ def test_the_schema_names_what_the_records_hold() -> None:
     assert list(forms) == [field.name for field in fields(ImageForm)]
 
 
-@pytest.mark.parametrize("images", [False, True])
+@pytest.mark.parametrize("images", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["MedQBench_Perception_mini", "MedQBench_Reasoning_mini", "MedQDeg_mini"])
 def test_every_row_of_the_embedded_sets_is_one(name: str, images: bool) -> None:
     samples = load(name, images=images).samples

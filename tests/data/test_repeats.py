@@ -110,6 +110,7 @@ def test_the_embedded_sets_repeat_no_question_and_their_degraded_copies_look_ali
     assert all(len({by_index[index].modality for index in repeat.samples}) == 1 for repeat in repeats)
 
 
+@pytest.mark.slow
 def test_a_blurred_noisy_brighter_copy_looks_alike_and_another_image_does_not(write_tsv: Write) -> None:
     data = pytest.importorskip("skimage.data")
     image = Image.fromarray(data.camera()).resize((256, 256))
