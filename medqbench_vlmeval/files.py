@@ -55,15 +55,8 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path, advice: str = "choose another --out") -> Iterator[None]:
-    """Tell the user when the system refuses what is written in the block.
-
-    Args:
-        path: the file or folder that the message names.
-        advice: what to do about it, as the end of the message.
-
-    Raises:
-        RunFailed: an ``OSError`` came up in the block.
-    """
+    """Tell the user when the system refuses what is written in the block: RunFailed, which names the file or folder
+    ``path`` and ends with ``advice``, what to do about it."""
     try:
         yield
     except OSError as error:

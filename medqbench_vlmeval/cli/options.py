@@ -88,11 +88,8 @@ Given = Mapping[str, Any]
 
 
 def judge_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command options of the judge; it takes their values as the argument ``judge`` (see :data:`Given`).
-
-    Args:
-        names: fields of ``JudgeOptions`` that have an option on the command line, and 'args' for --judge-args.
-    """
+    """Give a command options of the judge; it takes their values as the argument ``judge`` (see :data:`Given`). The
+    names are fields of ``JudgeOptions`` that have an option on the command line, and 'args' for --judge-args."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = {**inspect.signature(command, eval_str=True).parameters}

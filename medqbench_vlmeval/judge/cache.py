@@ -91,13 +91,9 @@ def default_folder() -> Path:
 class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
     """The replies of all runs, found by key. Its methods may be called from several threads.
 
-    Args:
-        folder: where the file is; None for :func:`default_folder`.
-        patience: how many seconds another process's lock is waited for.
-        read_only: make, write and set aside nothing; a file that is not there or cannot be read is taken to be empty.
-
-    Raises:
-        BadInput: in the file's place is a folder, a pipe or a device.
+    The file is in ``folder``, None for :func:`default_folder`; another process's lock is waited for ``patience``
+    seconds. ``read_only`` makes, writes and sets aside nothing; a file that is not there or cannot be read is then
+    taken to be empty. Raises BadInput where in the file's place is a folder, a pipe or a device.
     """
 
     def __init__(self, folder: Path | None = None, patience: float = 30.0, *, read_only: bool = False) -> None:

@@ -128,18 +128,11 @@ class Judge(typing.Protocol):
     def judge(
         self, samples: Sequence[Sample], predictions: Sequence[Prediction], on_progress: OnProgress | None = None
     ) -> list[Judged]:
-        """Judge each sample's prediction.
+        """Judge the predictions of reasoning samples with unique indexes, joined to them by index, in any order.
 
-        Args:
-            samples: reasoning samples with unique indexes.
-            predictions: joined to the samples by index, in any order.
-            on_progress: told how far the judge is, in the caller's thread.
-
-        Returns:
-            One record a sample, in the samples' order. Empty replies are judged; failed and missing ones are not.
-
-        Raises:
-            JudgeError: the judge cannot be asked at all.
+        One record a sample comes back, in the samples' order. Empty replies are judged; failed and missing ones are
+        not. ``on_progress`` is told how far the judge is, in the caller's thread. Raises JudgeError where the judge
+        cannot be asked at all.
         """
 
     def describe(self) -> JudgeSettings:

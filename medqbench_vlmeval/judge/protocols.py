@@ -125,15 +125,11 @@ def asked_by(protocol: str, wanted: str | None) -> bool:
 
 
 def load_protocol(name: str, rounds: int | None = None) -> Protocol:
-    """The protocol of this name.
+    """The protocol of this name: 'official', 'rubric' or 'rubric-joint', each also as ``NAME-N`` for N rounds (2-20).
 
-    Args:
-        name: 'official', 'rubric' or 'rubric-joint', each also as ``NAME-N`` for N rounds (2-20).
-        rounds: another way to give N; 1 and None leave the name as it is.
-
-    Raises:
-        BadInput: there is none of this name, or the kit's templates are not as expected.
-        MissingDependency: 'official' without an installed kit; the message names 'rubric'.
+    ``rounds`` is another way to give N; 1 and None leave the name as it is. Raises BadInput where there is none of this
+    name, or the kit's templates are not as expected. Raises MissingDependency for 'official' without an installed kit;
+    the message names 'rubric'.
     """
     family, named_rounds = split_name(name)
     in_name = 1 if named_rounds is None else named_rounds

@@ -434,10 +434,8 @@ def matrix_table(
 ) -> Table:
     """A matrix with the values on the left and the counts on the right; a cell that is absent stays empty.
 
-    Args:
-        labels: the columns before the values.
-        tops: the end of each column's colour scale, by the column's head.
-        rows: each row's labels and its cells by column; the row 'All' is bold.
+    ``labels`` are the columns before the values, ``tops`` the end of each column's colour scale by the column's head,
+    ``rows`` each row's labels and its cells by column; the row 'All' is bold.
     """
     names = list(tops)[:MAX_COLUMNS]
     if len(names) < len(tops) or len(rows) > _MAX_ROWS:

@@ -215,12 +215,8 @@ class Sheet:
         return self.row
 
     def add_table(self, table: Table, *, titled: bool = True, filters: bool = False) -> int:
-        """Write a table with its title and notes, and return the row of its heads.
-
-        Args:
-            titled: whether the title stands above.
-            filters: whether the heads get an autofilter; a sheet has one at most.
-        """
+        """Write a table with its title (if ``titled``) and notes, and return the row of its heads, which get an
+        autofilter if ``filters``: a sheet has one at most."""
         cells = flat(table, for_text=False)
         columns = cells.columns
         if table.title and titled:

@@ -70,14 +70,11 @@ def read_runs(places: Iterable[Path]) -> list[Run]:
 def find_all(places: Iterable[Path]) -> list[ResultPaths]:
     """The runs that places stand for, each once however often it is named or linked; files are not read.
 
-    Args:
-        places: a run's ``_score.json``, ``_samples.jsonl``, ``_report.xlsx`` or prediction file (with the results
-            beside it); a folder, which is searched with all below it but for ``previous`` and hidden folders and links
-            to folders; or a glob of these (``**`` for folders of any depth), whose matches that are no run are passed
-            over. Of runs of one name that a folder has in the kit's folders of one time each, only the latest counts.
-
-    Raises:
-        BadInput: a place holds no scored run, or one that is half written.
+    A place is a run's ``_score.json``, ``_samples.jsonl``, ``_report.xlsx`` or prediction file (with the results beside
+    it); a folder, which is searched with all below it but for ``previous`` and hidden folders and links to folders; or
+    a glob of these (``**`` for folders of any depth), whose matches that are no run are passed over. Of runs of one
+    name that a folder has in the kit's folders of one time each, only the latest counts. Raises BadInput where a place
+    holds no scored run, or one that is half written.
     """
     return [_both_files(paths) for paths in _each_once(places)]
 
@@ -466,17 +463,11 @@ def scored_runs(place: Path) -> list[tuple[Path, Result]]:
 
 
 def write_run(run: Run, write_report: Callable[[Path], None] | None = None) -> None:
-    """Write the result files of a run; then an earlier result with paid verdicts goes out of their way.
+    """Write the result files of a run, the workbook by ``write_report``; then an earlier result with paid verdicts goes
+    out of their way.
 
     The samples come first: they hold what was paid for. The score comes last: it says that all is there. Where one
-    cannot be written the earlier ones stay.
-
-    Args:
-        run: the run and where its files go.
-        write_report: writes the workbook to a path.
-
-    Raises:
-        RunFailed: the folder cannot be written to.
+    cannot be written the earlier ones stay. Raises RunFailed where the folder cannot be written to.
     """
     with writing(run.paths.score.parent, MAKE_ROOM), ExitStack() as stack:
         # They take their names in the other order, when the block ends.

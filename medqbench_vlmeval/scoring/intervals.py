@@ -271,22 +271,16 @@ def totals_by_cluster(clusters: Sequence[int], terms: Array) -> Array:
 def bootstrap(
     totals: Array, statistic: Callable[[Array], Array], seed: int = 0, level: float = LEVEL
 ) -> list[Interval | None]:
-    """Percentile intervals of statistics that depend on the data through sums over clusters.
+    """Percentile intervals, at ``level`` (0-1), of statistics that depend on the data through sums over clusters.
 
-    Whole clusters are drawn with replacement (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993,
-    ch. 13; A. Davison and D. Hinkley, Bootstrap Methods and their Application, 1997, ch. 3.8). Clusters with equal sums
-    are drawn as one kind, by a multinomial distribution: the distribution is the same and no order counts.
+    Whole clusters are drawn with replacement (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, ch.
+    13; A. Davison and D. Hinkley, Bootstrap Methods and their Application, 1997, ch. 3.8). Clusters with equal sums are
+    drawn as one kind, by a multinomial distribution: the distribution is the same and no order counts.
 
-    Args:
-        totals: (clusters x terms), what each cluster adds to each sum: of an accuracy its right answers and its
-            questions, of a mean its scores' sum and their number.
-        statistic: from (draws x terms) sums to (draws) or (draws x statistics) values, nan where undefined.
-        seed: of the draws.
-        level: of the intervals, in 0-1.
-
-    Returns:
-        One interval a statistic, over the resamples that leave it defined; None where most do not, and where all give
-        the same value: resamples without spread are no certainty.
+    ``totals`` (clusters x terms) is what each cluster adds to each sum: of an accuracy its right answers and its
+    questions, of a mean its scores' sum and their number. ``statistic`` makes (draws) or (draws x statistics) values of
+    (draws x terms) sums, nan where undefined. One interval a statistic comes back, over the resamples that leave it
+    defined; None where most do not, and where all give the same value: resamples without spread are no certainty.
     """
     # Sums that differ by the order of their addition alone are one kind.
     kinds, counts = np.unique(np.round(totals, _DIGITS), axis=0, return_counts=True)

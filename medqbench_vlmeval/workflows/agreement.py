@@ -239,16 +239,10 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
     """Compare verdicts with ratings of the same answers, dimension by dimension.
 
     Of several raters the median of an answer's ratings counts; the judge is also compared with each of them, and they
-    are with each other, pair by pair.
-
-    Args:
-        verdicts: the ``_samples.jsonl`` of a reasoning run, or a folder with such files.
-        ratings: filled rating sheets, tables with ``index`` and the dimensions, or another run's ``_samples.jsonl``.
-        key: the key of a rating sheet, None to look for it beside the sheet.
-        seed: of the bootstrap.
-
-    Raises:
-        BadInput: a file cannot be read, or the two sides do not belong together.
+    are with each other, pair by pair. ``verdicts`` is the ``_samples.jsonl`` of a reasoning run, or a folder with such
+    files; ``ratings`` are filled rating sheets, tables with ``index`` and the dimensions, or another run's
+    ``_samples.jsonl``. ``key`` is that of a rating sheet, None to look for it beside the sheet; ``seed`` is the
+    bootstrap's. Raises BadInput where a file cannot be read, or the two sides do not belong together.
     """
     files = read_judged([verdicts])
     rated = read_ratings(ratings, key)

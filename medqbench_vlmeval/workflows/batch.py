@@ -57,21 +57,14 @@ def export_calls(
 ) -> Exported:
     """Write the calls that the cache holds no answer to as batch files; nothing is written where nothing is pending.
 
-    A call counts once over all files. A panel gets one set of files for each of its judges (``NAME.JUDGE.jsonl``); a
-    set that one file cannot hold is split (``NAME-1.jsonl``, ``NAME-2.jsonl``, ...).
+    ``requests`` are prediction files, all with the judge that the first one names; no key is needed. A call counts once
+    over all files. A panel gets one set of files for each of its judges (``NAME.JUDGE.jsonl``); a set that one file of
+    ``max_lines`` and ``max_bytes`` cannot hold is split (``NAME-1.jsonl``, ``NAME-2.jsonl``, ...). ``force`` replaces
+    files that are there.
 
-    Args:
-        requests: prediction files, all with the judge that the first one names. No key is needed.
-        out: the file to write.
-        force: replace files that are there.
-        max_lines: most lines of a file.
-        max_bytes: most bytes of a file.
-
-    Raises:
-        BadInput: a file is there already; a prediction file cannot be used or is multiple-choice; the judge cannot be
-            asked in a batch, or its options hold a secret.
-        NoJudge: no judge is named.
-        RunFailed: a file cannot be written.
+    Raises BadInput where a file is there already; a prediction file cannot be used or is multiple-choice; the judge
+    cannot be asked in a batch, or its options hold a secret. Raises NoJudge where no judge is named, RunFailed where a
+    file cannot be written.
     """
     options_of = _batch_judges(requests[0].judge)
     targets = _targets(out, [options.name for options in options_of])

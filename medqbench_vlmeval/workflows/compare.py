@@ -40,20 +40,14 @@ _CONTENT = ("question", "options", "answer", "reference", "image")
 def compare_runs(
     runs: Sequence[Run | Path], seed: int = 0, baseline: str | None = None, by_group: bool = True
 ) -> RunComparison:
-    """Compare runs on the samples that they have in common.
+    """Compare runs, or their places (see :func:`.runs.files.find_all`), which stand for two runs or more, on the
+    samples that they have in common.
 
     The runs of one model make one set, of several datasets; of two runs of one model and dataset the second is of
-    another set, and the sets are numbered.
-
-    Args:
-        runs: runs, or their places (see :func:`.runs.files.find_all`), which stand for two runs or more.
-        seed: of the bootstrap.
-        baseline: what alone all others are compared with: a model's name, a label where it has several sets, or the
-            place of its runs, which may be among ``runs`` or not.
-        by_group: whether groups are compared, too.
-
-    Raises:
-        BadInput: a run cannot be read, or no two have a task and a sample in common; there is no such baseline.
+    another set, and the sets are numbered. ``seed`` is the bootstrap's. ``baseline`` is what alone all others are
+    compared with: a model's name, a label where it has several sets, or the place of its runs, which may be among
+    ``runs`` or not. ``by_group`` compares groups, too. Raises BadInput where a run cannot be read, or no two have a
+    task and a sample in common, or there is no such baseline.
     """
     read = _read(runs)
     run_sets = _run_sets(read.values())

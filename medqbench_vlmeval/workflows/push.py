@@ -51,19 +51,14 @@ class Pushed:
 def push(
     places: Sequence[Path], repository: str, space: bool = False, public: bool = False, dry: bool = False
 ) -> Pushed:
-    """Send the runs that ``places`` name (see :func:`.runs.read_runs`) to a repository; it is made where absent.
+    """Send the runs that ``places`` name (see :func:`.runs.read_runs`) to a repository 'USER/NAME'; it is made where
+    absent.
 
-    What is there under other names stays; a repository's README is replaced only where a push wrote it.
-
-    Args:
-        repository: 'USER/NAME'.
-        space: to a static Space that shows the page, instead of a dataset.
-        public: make a new repository public; one that is there keeps what it is.
-        dry: gather everything and send nothing.
-
-    Raises:
-        BadInput: a place holds no scored run, the name is none, a file holds a key, or the README is somebody's.
-        RunFailed: the hub refused or cannot be reached.
+    What is there under other names stays; a repository's README is replaced only where a push wrote it. ``space`` sends
+    to a static Space that shows the page, instead of a dataset; ``public`` makes a new repository public (one that is
+    there keeps what it is); ``dry`` gathers everything and sends nothing. Raises BadInput where a place holds no scored
+    run, the name is none, a file holds a key, or the README is somebody's. Raises RunFailed where the hub refused or
+    cannot be reached.
     """
     if not _REPOSITORY.fullmatch(repository):
         raise BadInput(f"--repo {one_line(repository)[:80]} is no repository's name; write USER/NAME.")

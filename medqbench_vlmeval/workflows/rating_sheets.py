@@ -309,23 +309,14 @@ def draw_ratings(
     html: Path | None = None,
     reference: str = "shown",
 ) -> RatingDraw:
-    """Write an empty rating sheet, a rating page, or both and, beside them, the key that says whose answers they hold.
+    """Write an empty rating sheet (``out``, .xlsx), a rating page (``html``), or both and, beside them, the key that
+    says whose answers they hold: '{html}_key.json', without a page '{out}_key.json'.
 
-    Answers are drawn in proportion to task x modality x run (largest remainder), shuffled, and stand under ids that
-    say nothing. Where fewer than ``n`` are there, all are drawn.
-
-    Args:
-        verdicts: files of verdicts, or folders with such files.
-        n: how many answers.
-        out: the sheet, an .xlsx file.
-        seed: another seed draws other answers.
-        html: the page; '{html}_key.json' is the key, without a page '{out}_key.json'.
-        reference: whether the page shows it.
-
-    Raises:
-        BadInput: a file cannot be read, there is nothing to draw, a file to be written is there already, or the images
-            are too large for a page.
-        RunFailed: a file cannot be written.
+    ``n`` answers are drawn from the files of verdicts, or folders with such files, in proportion to task x modality x
+    run (largest remainder), shuffled, and stand under ids that say nothing; another ``seed`` draws others. Where fewer
+    than ``n`` are there, all are drawn. ``reference`` says whether the page shows it. Raises BadInput where a file
+    cannot be read, there is nothing to draw, a file to be written is there already, or the images are too large for a
+    page. Raises RunFailed where a file cannot be written.
     """
     from medqbench_vlmeval.report.rating_sheet import RatingRow, fits_cell, write_rating_sheet
 

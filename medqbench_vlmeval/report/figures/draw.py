@@ -360,17 +360,13 @@ def _confusion_head(figure: Figure, matrix: Matrix, beside: float, panels: int) 
 
 
 def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
-    """Draw the figures that these results support, each as PNG (300 dots an inch) and SVG, and write their captions.
+    """Draw the figures that these results support, each as PNG (300 dots an inch) and SVG, write their captions, and
+    return the written files.
 
     Several runs stand in one figure; tasks apart. The files are named after what they show and the task
     (``radar_modality_perception.svg``, ...); the same results in any order give the same bytes but for which colour
-    stands for which run. Captions are in ``captions.md``.
-
-    Returns:
-        The written files; empty where nothing can be drawn, and then nothing is written.
-
-    Raises:
-        RunFailed: the folder cannot be written to.
+    stands for which run. Captions are in ``captions.md``. Where nothing can be drawn nothing is written. Raises
+    RunFailed where the folder cannot be written to.
     """
     written: list[Path] = []
     captions = ["# Captions\n"]

@@ -188,13 +188,9 @@ def _board_at(place: Path) -> Path:
 def boards_at(place: Path, task: str | None = None) -> Boards:
     """The rows to be shown for a board, or for scored runs that are on none, by task.
 
-    Args:
-        place: a board's file or folder, a working folder, or a folder or file with results.
-        task: only this one ('perception', 'no-reference', 'comparative'); by default those that have own rows, or all
-            where none has.
-
-    Raises:
-        BadInput: there are neither a board nor results, or the task has no board.
+    ``place`` is a board's file or folder, a working folder, or a folder or file with results. ``task`` ('perception',
+    'no-reference', 'comparative') takes this one alone; by default those come that have own rows, or all where none
+    has. Raises BadInput where there are neither a board nor results, or the task has no board.
     """
     if not place.name.endswith(SCORE_ENDING) and find_board(place) is not None:
         boards = rows_of(own_entries(place))

@@ -78,21 +78,16 @@ def merge(
     stamp: bool = False,
     timeout: float = LOCK_TIMEOUT,
 ) -> MergeReport:
-    """Merge scored runs into ``file``, which is made where it does not exist; the same runs again change nothing.
+    """Merge scored runs into an OpenVLM-style JSON, which is made where it does not exist; the same runs again change
+    nothing.
 
     A model is found by its name, or by the ``dir_name`` of its META; a new one gets what is known of it as META.
+    ``scores`` are of any models and datasets; of several results of one run the newest counts. ``model`` is the name in
+    the file; the runs must then be of one model. ``stamp`` sets the file's ``time`` to now; otherwise it stays, since
+    it speaks of all results. Another writer is waited for ``timeout`` seconds.
 
-    Args:
-        file: an OpenVLM-style JSON.
-        scores: the files and results of any models and datasets; of several results of one run the newest counts.
-        model: the name in the file; the runs must then be of one model.
-        stamp: set the file's ``time`` to now; otherwise it stays, since it speaks of all results.
-        timeout: how many seconds to wait for another writer.
-
-    Raises:
-        BadInput: the runs do not go together or hold impossible numbers, or the file is none of this kind; it is left
-            as it is.
-        RunFailed: the file cannot be written, or another process held it for ``timeout`` seconds.
+    Raises BadInput where the runs do not go together or hold impossible numbers, or the file is none of this kind; it
+    is left as it is. Raises RunFailed where the file cannot be written, or another process held it for too long.
     """
     wanted = _wanted(scores, model)
     # A link keeps pointing to its file, which is the one that is replaced.
@@ -279,14 +274,11 @@ def _dumped(board: Json, before: str | None) -> str:
 
 
 def meta_json(model: str, config: Path | None = None) -> Json:
-    """Make the ``META`` object for a model that a file does not have yet.
+    """Make the ``META`` object for a model, as the run was given it, that a file does not have yet.
 
-    All fields that the leaderboard's tables read are there; what is not known is the empty text. ``Verified`` is
-    'No': the leaderboard's makers have not verified a result that was merged here.
-
-    Args:
-        model: the model's name, as the run was given it.
-        config: the kit's ``vlmeval/config.py``; the installed kit's by default.
+    All fields that the leaderboard's tables read are there; what is not known is the empty text. ``Verified`` is 'No':
+    the leaderboard's makers have not verified a result that was merged here. ``config`` is the kit's
+    ``vlmeval/config.py``; the installed kit's by default.
     """
     if config is None and (kit := find_kit()) is not None:
         config = kit.package / "config.py"

@@ -126,20 +126,12 @@ def apart(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
 
 
 def exported(path: Path, form: str, boards: Boards) -> bytes:
-    """Work out what ``path`` holds after ``boards`` are exported to it; nothing is written yet.
+    """Work out what ``path`` holds after ``boards``, the rows by task, are exported to it; nothing is written yet.
 
-    A Markdown or HTML file that exists already gets the tables between its two marker lines (``BEGIN``, ``END``),
-    and keeps everything else; a CSV file is replaced where it is an earlier export.
-
-    Args:
-        path: the file.
-        form: 'csv', 'markdown' (GitHub's, each table below a heading) or 'html' (without styles or scripts, which a
-            README may not have).
-        boards: the rows by task.
-
-    Raises:
-        BadInput: the file exists and is something else.
-        RunFailed: the file is read-only.
+    ``form`` is 'csv', 'markdown' (GitHub's, each table below a heading) or 'html' (without styles or scripts, which a
+    README may not have). A Markdown or HTML file that exists already gets the tables between its two marker lines
+    (``BEGIN``, ``END``), and keeps everything else; a CSV file is replaced where it is an earlier export. Raises
+    BadInput where the file exists and is something else. Raises RunFailed where it is read-only.
     """
     check_writable(path)
     try:

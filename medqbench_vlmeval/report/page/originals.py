@@ -34,15 +34,9 @@ class Originals:
             raise BadInput(f"{self._folder} is a link or no folder; {way}.")
 
     def add(self, name: str, source: Path, small: Thumbnail) -> list[object]:
-        """Put an image there.
-
-        Returns:
-            Its address from the page; of an image that browsers do not show as it is, the address of a copy that they
-            do, and a pair: the original's address, and how the copy shows it.
-
-        Raises:
-            RunFailed: it cannot be written.
-        """
+        """Put an image there and return its address from the page; of an image that browsers do not show as it is, the
+        address of a copy that they do, and a pair: the original's address, and how the copy shows it. Raises RunFailed
+        where it cannot be written."""
         with writing(self._folder, "choose another --out, or --images thumbnails"):
             self._folder.mkdir(parents=True, exist_ok=True)
             if not is_plain(name) or not _OF_IMAGES.search(name) or self._is_taken(name, source):

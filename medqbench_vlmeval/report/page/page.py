@@ -104,26 +104,18 @@ def write_page(
     places: Mapping[str, Path | None] = MappingProxyType({}),
     comparison: RunComparison | None = None,
 ) -> tuple[int, int]:
-    """Write one self-contained HTML file about ``runs``, whole or not at all.
+    """Write one self-contained HTML file about ``runs``, the first one shown first, whole or not at all; return how
+    many images the runs name, and how many of them are not on this machine.
 
-    The same runs and images give the same bytes. Nothing in the file asks a network for anything, and every text of
-    a model, a judge or a data file is data in it, never markup.
+    The same runs and images give the same bytes. Nothing in the file asks a network for anything, and every text of a
+    model, a judge or a data file is data in it, never markup.
 
-    Args:
-        runs: the first one is shown first.
-        image_root: the folder of the runs' images (an ``ImageStore``'s root, or a flat folder); images that are not
-            there are said to be absent. None: no images but the embedded set's.
-        images: one of :data:`IMAGES`: 'full' puts the originals into a folder beside the file, 'none' leaves
-            thumbnails out too.
-        places: where else images are, by their names.
-        comparison: of the runs with each other, where they have anything in common.
-
-    Returns:
-        How many images the runs name, and how many of them are not on this machine.
-
-    Raises:
-        BadInput: there is no run, or no folder can have the originals.
-        RunFailed: a file cannot be written.
+    ``image_root`` is the folder of the runs' images (an ``ImageStore``'s root, or a flat folder); images that are not
+    there are said to be absent; with None there are the embedded set's alone. ``images`` is one of :data:`IMAGES`:
+    'full' puts the originals into a folder beside the file, 'none' leaves thumbnails out too. ``places`` says where
+    else images are, by their names. ``comparison`` is of the runs with each other, where they have anything in common.
+    Raises BadInput where there is no run, or no folder can have the originals. Raises RunFailed where a file cannot be
+    written.
     """
     if not runs:
         raise BadInput("There is no run to make a page of; name at least one scored run.")

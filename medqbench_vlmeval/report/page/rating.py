@@ -26,16 +26,12 @@ SCRIPTS = ("dom.js", "theme.js", "zoom.js", "ratings.js", "rating.js")
 
 
 def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, reference: str) -> None:
-    """Write a rating page, whole or not at all, with each image once.
+    """Write a rating page, whole or not at all, with each image once; ``rows`` stand in the order in which they are to
+    be rated.
 
-    Args:
-        rows: in the order in which they are to be rated.
-        page: tells the page's exports and what a browser keeps for it from those of others.
-        reference: one of :data:`REFERENCES`.
-
-    Raises:
-        BadInput: the images are too large together.
-        RunFailed: the file cannot be written.
+    ``page`` tells the page's exports and what a browser keeps for it from those of others; ``reference`` is one of
+    :data:`REFERENCES`. Raises BadInput where the images are too large together. Raises RunFailed where the file cannot
+    be written.
     """
     images = dict.fromkeys(image for row in rows for image in row.images if image is not None)
     size = sum(image.stat().st_size for image in images)
