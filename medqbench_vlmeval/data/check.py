@@ -59,8 +59,8 @@ def check(place: str, named: Named | None = None) -> Checked:
         if len(set(texts)) < len(texts):
             errors[f"index '{sample.index}': two options have the same text."] = None
     for repeat in find_repeats([loaded, *others]):
-        told = " / ".join((*repeat.samples[:9], *(repeat.samples[9:] and ["..."])))
-        (errors if repeat.is_error else notes)[f"{told}: {repeat.what}"] = None
+        told = (*repeat.samples[:9], *(repeat.samples[9:] and ["..."]))
+        (errors if repeat.is_error else notes)[f"{' / '.join(told)}: {repeat.what}"] = None
     images = {path for sample in loaded.samples for path in sample.images}
     by_row = sorted(errors, key=lambda line: int((re.findall("^rows? ([0-9]+)", line) or [MAX_ROWS])[0]))
     return Checked(place, len(loaded.samples), len(images), tuple(by_row), tuple(notes))

@@ -13,9 +13,13 @@ import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from random import Random
+from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -199,6 +203,8 @@ _TEXTS = [
     "{}",
     '["a"]',
     "NoReference:1",
+    "L7",
+    "2.5",
     "0,255",
     "5,5",
     "-1e99 1e99",
@@ -261,6 +267,7 @@ _SHAPES = [
     ["index", "question", "A", "B", "answer", "image", "image_path", "severity", "question_type", "modality"],
     ["index", "description", "image", "window"],
     ["index", "question", "A", "B", "C", "D", "E", "answer", "image_path", "window"],
+    ["index", "question", "A", "B", "C", "D", "E", "answer", "image", "severity", "degradation", "category", "pair"],
     ["index", "description", "image_path"],
     ["index", "description", "image_a", "image_b"],
     ["index", "question", "description", "image", "image_path"],
@@ -299,6 +306,9 @@ _USUAL = {
     "question_type": "what",
     "modality": "CT",
     "window": "0,40000",
+    "degradation": "noise",
+    "category": "sensor",
+    "pair": "p1",
     "D": "Never",
     "E": "nan",
     "image_path": "in.png",
@@ -325,6 +335,7 @@ def tables(draw: st.DrawFn, more: Sequence[str] = ()) -> Table:
     header = [*draw(st.sampled_from(_SHAPES)), *more]
     images = draw(st.lists(st.sampled_from(_SOUND), min_size=2, max_size=2))
     known = {**_USUAL, "image": images[0], "image_a": images[0], "image_b": images[1]}
+    known |= {"severity": "L1"} if "pair" in header else {}
     rows = range(draw(st.integers(1, 3)))
     return Table(header, [[str(row) if name == "index" else known[name] for name in header] for row in rows])
 
@@ -469,6 +480,39 @@ def as_parquet(table: Table, random: Random) -> bytes:
 def in_bytes(data: bytes, random: Random) -> bytes:
     """The file itself, or (one in three) damaged."""
     return data if random.random() < 0.67 else damaged(data, random, _MARKS)
+
+
+_ODD_VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 0, 1e308, float("nan"), float("inf"), 10**400, [], {}, [[]], {"a": 1}, [None]),
+    *("", "x", "=1+1", "\ud800", "x" * 3_000, "perception", "\0"),
+)
+
+
+def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if place:
+        yield place
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _places(item, (*place, key))
+
+
+def spoiled_json(value: Any, random: Random) -> Any:
+    """JSON with up to three values of another type, absent, or under an odd name."""
+    value = deepcopy(value)
+    for _ in range(random.choice((1, 1, 2, 3))):
+        places = list(_places(value))
+        if not places:
+            break
+        *above, last = random.choice(places)
+        holder = reduce(getitem, above, value)
+        action, odd = random.randrange(4), deepcopy(random.choice(_ODD_VALUES))
+        if action == 0 and isinstance(holder, dict):
+            del holder[last]
+        elif action == 1 and isinstance(holder, dict):
+            holder[random.choice(("x", "Overall", "n", "index", "\ud800"))] = odd
+        else:
+            holder[last] = odd
+    return value
 
 
 class Watch:

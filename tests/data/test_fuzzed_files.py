@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import logging
 import os
 import re
@@ -28,11 +29,14 @@ from PIL import Image
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.check import check
+from medqbench_vlmeval.data.download import LOCK_NAME, read_lock
 from medqbench_vlmeval.data.image_store import ImageStore, is_content_name
 from medqbench_vlmeval.data.samples import load_table
 from medqbench_vlmeval.data.table import open_table
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, MedQBenchError
 from medqbench_vlmeval.predictions import read_predictions, samples_from_table
+from medqbench_vlmeval.report.leaderboard.board import add, read_entries
+from medqbench_vlmeval.runs.files import read_runs
 from tests.data.fuzzing import (
     WATCH,
     Table,
@@ -45,8 +49,10 @@ from tests.data.fuzzing import (
     image_bytes,
     in_bytes,
     spoiled,
+    spoiled_json,
     tables,
 )
+from tests.make import combined_run, degraded_run, perception_run
 
 pytestmark = [
     pytest.mark.slow,
@@ -264,6 +270,39 @@ def test_predictions_are_read_or_refused(place: Place) -> None:
 
     fuzz(FILES["predictions"], one, ("prediction",))
     place.check(FILES["predictions"])
+
+
+LOCK = {"files": [{"repository": "a/b", "name": "x.tsv", "commit": "0" * 40, "size": 7, "sha256": "0" * 64}]}
+
+
+@pytest.mark.parametrize("made", [perception_run, combined_run, degraded_run])
+def test_the_packages_own_files_are_read_or_refused_by_name(tmp_path: Path, monkeypatch, made) -> None:
+    monkeypatch.setattr(os, "fsync", lambda number: None)
+    run = made(tmp_path / "run")
+    add(tmp_path / "board", [run.result])
+    score, lines = (paths.read_text(encoding="utf-8") for paths in (run.paths.score, run.paths.samples))
+    board = next((tmp_path / "board").glob("*.json"))
+    sound = json.loads(score), [json.loads(line) for line in lines.splitlines()], json.loads(board.read_text()), LOCK
+    lock = tmp_path / LOCK_NAME
+    readers = (
+        (run.paths.score.parent, lambda: read_runs([run.paths.score.parent])),
+        (run.paths.score.parent, lambda: read_runs([run.paths.score.parent])),
+        (board, lambda: read_entries(board)),
+        (lock, lambda: read_lock(tmp_path)),
+    )
+    random = Random(5)
+    for _ in range(300):
+        at = random.randrange(4)
+        values = [spoiled_json(value, random) if place == at else value for place, value in enumerate(sound)]
+        for path, value in ((run.paths.score, values[0]), (board, values[2]), (lock, values[3])):
+            path.write_text(json.dumps(value), encoding="utf-8")
+        run.paths.samples.write_text("\n".join(map(json.dumps, values[1])), encoding="utf-8")
+        path, reader = readers[at]
+        try:
+            reader()
+        except MedQBenchError as error:
+            assert str(path) in str(error)
+            assert len(str(error)) < 1_500
 
 
 def test_they_are_ten_thousand() -> None:

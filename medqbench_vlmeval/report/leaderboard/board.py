@@ -70,7 +70,7 @@ def check_board(path: Path) -> tuple[list[Entry], list[str]]:
         return [], ["is JSON, but not a leaderboard of medqbench"]
     version = content.get("version")
     if version != _VERSION:
-        return [], [f"has format version {version!r}, and this medqbench-vlmeval reads version {_VERSION}"]
+        return [], [f"has format version {version!r:.60}, and this medqbench-vlmeval reads version {_VERSION}"]
     entries, problems = [], []
     for position, run in enumerate(content["runs"], 1):
         try:
