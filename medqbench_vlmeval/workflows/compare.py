@@ -30,7 +30,7 @@ from medqbench_vlmeval.runs.comparison import (
 )
 from medqbench_vlmeval.runs.files import SCORE_ENDING, find_all, read_run, same_index
 from medqbench_vlmeval.scoring.compare import AXES, Paired, RankedRun, adjust_pairs, compare_pair, rank_runs
-from medqbench_vlmeval.scoring.intervals import clusters_of
+from medqbench_vlmeval.scoring.intervals import shared_images
 from medqbench_vlmeval.steps import counted, step
 from medqbench_vlmeval.types import Run, Sample, SampleRow
 
@@ -385,9 +385,10 @@ def _differing(samples: Sequence[ComparedSample]) -> tuple[str, ...]:
 
 
 def _clusters(runs: Sequence[ComparedRun], indexes: Iterable[str]) -> list[int]:
-    """The samples that share an image alike, by the first run that names a sample's images."""
-    of_index = ((run.samples[index].row.sample.image_refs for run in runs) for index in indexes)
-    return clusters_of([next((images for images in of_runs if images), ()) for of_runs in of_index])
+    """The samples that share an image, or a clean one, alike, by the first run that names a sample's images."""
+    of_index = ([run.samples[index].row.sample for run in runs] for index in indexes)
+    samples = [next((of for of in of_runs if of.image_refs), of_runs[0]) for of_runs in of_index]
+    return list(shared_images(samples).clusters)
 
 
 def _with_axes(sample: Sample, other: Sample) -> Sample:

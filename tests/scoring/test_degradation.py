@@ -16,6 +16,7 @@ from medqbench_vlmeval.runs.result import result_from_json
 from medqbench_vlmeval.scoring.findings.degradation import calibration, drops, pairs_of
 from medqbench_vlmeval.scoring.intervals import newcombe, share_cell
 from medqbench_vlmeval.types import PredictionStatus, Sample
+from medqbench_vlmeval.workflows.compare import compare_runs
 from medqbench_vlmeval.workflows.report import with_originals
 from tests.make import choice, degraded_run, make_run, score_of
 
@@ -278,3 +279,10 @@ def test_an_axis_with_a_value_a_row_is_no_axis_and_no_figure():
     run = make_run(answered, dataset="MedQDeg_mini")
     assert set(run.result[Task.DEGRADATION].drops) == {"Overall", "modality"}
     assert "category_degradation" not in {figure.name for figure in figures_of([run.result])}
+
+
+def test_two_models_are_compared_with_all_degrees_of_a_clean_image_together(tmp_path):
+    runs = [degraded_run(tmp_path / name, model=name) for name in "ab"]
+    (pair,) = compare_runs(runs).parts[0].pairs
+    # 36 rows of 12 clean images.
+    assert (pair.overall.cell.n, pair.overall.cell.n_clusters) == (36, 12)

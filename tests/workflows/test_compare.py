@@ -359,10 +359,11 @@ def test_five_runs_analyse_their_samples_and_fewer_do_not(tmp_path):
     _, book = write_comparison(compare_runs(paths), tmp_path / "out")
     rows = list(load_workbook(book)["Items"].iter_rows(values_only=True))
     head = next(place for place, row in enumerate(rows) if row[0] == "Index")
-    assert rows[head + 2][:7] == (
+    assert rows[head + 2][:8] == (
         "0",
         "CT",
         "What",
+        None,
         None,
         "Which degradation is in image 0?",
         "A. Noise",
