@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
-from medqbench_vlmeval.data.image_store import ImageStore, StoredImage
+from medqbench_vlmeval.data.image_store import FileState, ImageStore, StoredImage
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import MAX_FILE_BYTES, MAX_LINES
 
@@ -82,19 +82,19 @@ class ImageFolder:
         return PurePosixPath(inside).as_posix()
 
     @cached_property
-    def _members(self) -> dict[str, tuple[zipfile.ZipFile, zipfile.ZipInfo, Path] | None]:
+    def _members(self) -> dict[str, tuple[zipfile.ZipFile, zipfile.ZipInfo, FileState] | None]:
         """What the archives beside the data file hold, by name; None for what stands twice."""
-        members: dict[str, tuple[zipfile.ZipFile, zipfile.ZipInfo, Path] | None] = {}
+        members: dict[str, tuple[zipfile.ZipFile, zipfile.ZipInfo, FileState] | None] = {}
         for path in dict.fromkeys((self._root / _ARCHIVE, self._root / f"{self._stem}.zip")):
             if path.is_file() and (self._trusted or path.resolve().is_relative_to(self._real)):
                 try:
-                    archive = zipfile.ZipFile(path)
+                    state, archive = FileState.of(path), zipfile.ZipFile(path)
                 except _ZIP_ERRORS as error:
                     raise BadInput(f"{path} cannot be read as a zip archive of images ({error}).") from None
                 if len(archive.infolist()) > MAX_LINES:
                     raise BadInput(f"{path} has more than {MAX_LINES:,} members, which is the most that is read.")
                 for info in archive.infolist():
-                    members[info.filename] = None if info.filename in members else (archive, info, path)
+                    members[info.filename] = None if info.filename in members else (archive, info, state)
         return members
 
     def _member(self, store: ImageStore, name: str, where: str, window: str) -> StoredImage:
@@ -106,12 +106,12 @@ class ImageFolder:
             raise BadInput(f"{where}: the image {self._root / name[:200]} does not exist{archives}.")
         if (member := self._members[spelled]) is None:
             raise BadInput(f"{where}: the image '{name[:200]}' stands twice in the archives beside the data file.")
-        archive, info, path = member
-        place = f"{where}: {path.name}, {name[:200]}"
+        archive, info, state = member
+        place = f"{where}: {Path(state.path).name}, {name[:200]}"
         if info.file_size > min(MAX_FILE_BYTES, max(_SMALL, _MOST_RATIO * info.compress_size)):
             raise BadInput(f"{place}: the image unpacks to {info.file_size:,} bytes, which is more than is read.")
         try:
             data = archive.read(info)
         except _ZIP_ERRORS as error:
             raise BadInput(f"{place}: the image cannot be unpacked ({error}).") from None
-        return replace(store.put(data, place, window), source=path)
+        return replace(store.put(data, place, window), source=state)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from medqbench_vlmeval import files
 from medqbench_vlmeval.data.grey import WINDOW_VARIABLE
@@ -48,6 +49,22 @@ def data_folder(make: bool = True) -> Path:
     return folder
 
 
+class FileState(NamedTuple):
+    """A file and what changes when it does: its size, times in ns and inode."""
+
+    path: str
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileState:
+        """The file as it is now; OSError where it is not there."""
+        status = path.stat()
+        return cls(str(path.absolute()), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
 @dataclass(frozen=True)
 class StoredImage:
     """Where an image lies as a model is shown it, its form, and its name among ``image_refs``; ``source`` is the file
@@ -56,7 +73,7 @@ class StoredImage:
     path: Path
     form: ImageForm
     ref: str
-    source: Path | None = None
+    source: FileState | None = None
 
 
 class ImageStore:
@@ -69,7 +86,7 @@ class ImageStore:
     def __init__(self, root: Path, window: str = "") -> None:
         self.root = root
         self.window = window
-        self._checked: dict[tuple[Path, int, int, str, bool], StoredImage] = {}
+        self._checked: dict[tuple[FileState, str, bool], StoredImage] = {}
 
     @classmethod
     def default(cls, make: bool = True, window: str | None = None) -> ImageStore:
@@ -111,17 +128,17 @@ class ImageStore:
         """A file that is used in place, or what it has to be converted to, with its form; BadInput where it is no whole
         image that can be shown. Each version of a file is decoded once, without ``decode`` only for a conversion."""
         try:
-            status = path.stat()
-            key = (path, status.st_size, status.st_mtime_ns, window, decode)
+            state = FileState.of(path)
+            key = (state, window, decode)
             if key not in self._checked:
-                with ONE_LARGE if status.st_size > _LARGE_BYTES else nullcontext():
+                with ONE_LARGE if state.size > _LARGE_BYTES else nullcontext():
                     known = None if decode else lambda _name, _size: True
                     ready = make_ready(
                         files.read_bytes(path, files.MAX_FILE_BYTES), f"{where}: {path}", window, self.window, known
                     )
                 stays = not ready.form.conversion and path.suffix.lower() in _KNOWN_SUFFIXES
                 image = StoredImage(path, ready.form, str(path)) if stays else self._kept(ready)
-                self._checked[key] = replace(image, source=path)
+                self._checked[key] = replace(image, source=state)
         except OSError as error:
             raise BadInput(f"{where}: the image {path} cannot be read: {error.strerror}.") from None
         return self._checked[key]

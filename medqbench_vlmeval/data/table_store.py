@@ -24,7 +24,7 @@ from medqbench_vlmeval import files
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, Columns
 from medqbench_vlmeval.data.image_cells import KeptImages, RowImages
-from medqbench_vlmeval.data.image_store import ImageStore, StoredImage
+from medqbench_vlmeval.data.image_store import FileState, ImageStore, StoredImage
 from medqbench_vlmeval.data.table import Row
 from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.types import ImageForm
@@ -32,7 +32,7 @@ from medqbench_vlmeval.types import ImageForm
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LAYOUT = 4
+LAYOUT = 5
 """Raise it when tables hold something else, or when images are checked or converted in another way."""
 LEAST_BYTES = 1 << 23
 """Files that hold less, with their images, are read anew each time: importing pyarrow takes as long."""
@@ -69,11 +69,11 @@ class TableStore:
         self._source, self._is_made_here = source, isinstance(images, ImageStore)
         self._images = images if isinstance(images, ImageStore) else ImageStore.default(make=False)
         with files.reading(source):
-            self._state = _state(source)
-        self._is_settled = time.time_ns() - max(self._state[1:3]) > _SETTLED
+            self._state = FileState.of(source)
+        self._is_settled = time.time_ns() - max(self._state.modified, self._state.changed) > _SETTLED
         pictures = {meaning: name for meaning, name in columns.names.items() if meaning in IMAGE_MEANINGS}
         self._pictures = [columns.positions[meaning] for meaning in pictures]
-        self._takes_long = self._state[0] >= LEAST_BYTES or any("path" in meaning for meaning in pictures)
+        self._takes_long = self._state.size >= LEAST_BYTES or any("path" in meaning for meaning in pictures)
         told = [LAYOUT, str(source.absolute()), task.value, pictures, self._images.window]
         key = files.sha256_text(json.dumps(told))[:32]
         self._path = self._images.root / "tables" / f"{files.as_file_name(source.stem)[:60]}-{key}.arrow"
@@ -114,10 +114,11 @@ class TableStore:
                 inside = any(map(image.path.is_relative_to, folders)) and ".." not in image.path.parts
                 if not inside or image.path.stat().st_size != size:
                     return None
-            if any(_state(Path(path)) != state for path, state in about["files"].items()):
+            if any(FileState.of(Path(path)) != (path, *state) for path, *state in about["files"]):
                 return None
-            if (about["state"], about["settled"]) != (self._state, True):
-                if about["state"][0] != self._state[0] or files.sha256_of(self._source) != about["sha256"]:
+            state = FileState(*about["state"])
+            if (state, about["settled"]) != (self._state, True):
+                if state.size != self._state.size or files.sha256_of(self._source) != about["sha256"]:
                     return None
                 with suppress(OSError):
                     self._write(table, {**about, "state": self._state, "settled": self._is_settled})
@@ -143,8 +144,8 @@ class TableStore:
         there is none: everything is read all the same."""
         numbers = {image: at for at, image in enumerate(dict.fromkeys(chain.from_iterable(images)))}
         with suppress(OSError, ValueError):  # a column may have a name that no text file takes
-            outside = {str(image.source): _state(image.source) for image in numbers if image.source is not None}
-            size = self._state[0] + sum(state[0] for state in outside.values())
+            outside = {image.source for image in numbers if image.source is not None}
+            size = self._state.size + sum(state.size for state in outside)
             if size < LEAST_BYTES or self._size > files.MAX_TEXT_BYTES:
                 return
             import pyarrow as pa
@@ -152,7 +153,7 @@ class TableStore:
             cells = [*map(list, zip(*self._rows, strict=True))]
             cells[self._pictures[0]] = [json.dumps([numbers[each] for each in of_row]).encode() for of_row in images]
             columns = [pa.array(column, pa.large_binary()) for column in cells]
-            about = {"sha256": sha256, "state": self._state, "settled": self._is_settled, "files": outside}
+            about = {"sha256": sha256, "state": self._state, "settled": self._is_settled, "files": sorted(outside)}
             records = [(str(each.path), asdict(each.form), each.ref, each.path.stat().st_size) for each in numbers]
             self._write(pa.Table.from_arrays(columns, names=list(header)), {**about, "images": records})
 
@@ -164,9 +165,3 @@ class TableStore:
             writer.write_table(table)
         body = out.getvalue()
         files.write_bytes(self._path, hashlib.sha256(body).digest() + body)
-
-
-def _state(path: Path) -> list[int]:
-    """What changes when a file does: its size, times in ns and inode."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

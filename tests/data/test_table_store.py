@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import ImageStore, table_store
 from medqbench_vlmeval.data.image_cells import KeptImages
+from medqbench_vlmeval.data.image_store import FileState
 from medqbench_vlmeval.data.samples import Origin, load_table
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.steps import heard_by
@@ -113,6 +114,22 @@ def test_images_used_in_place_are_read_again_when_they_change(write_tsv: Write, 
         read(path)
 
 
+def test_an_image_that_changes_while_others_are_read_is_read_again(write_tsv: Write, tmp_path: Path) -> None:
+    for at in range(40):
+        (tmp_path / f"{at}.png").write_bytes(RED)
+    path = write_tsv([question(str(at), image="", image_path=f"{at}.png") for at in range(40)])
+
+    def change(what: str, done: int, *_: object) -> None:
+        if done == 39:  # long after the first was checked
+            (tmp_path / "0.png").write_bytes(GREEN)
+
+    with heard_by(change):
+        load(path)
+    (samples, _), looked = read(path)
+    assert (samples[0].image_forms[0].format, looked) == ("JPEG", True)
+    assert not read(path)[1]
+
+
 def test_images_of_an_archive_are_read_again_when_it_changes(write_tsv: Write, tmp_path: Path) -> None:
     path = write_tsv([question("1", image="", image_path="a.png")])
     for image in (RED, BLUE):
@@ -179,7 +196,7 @@ def appended(path: Path, old: bytes, new: bytes) -> None:
 def test_a_changed_file_is_noticed(write_tsv: Write, monkeypatch, change, settled: bool) -> None:
     if not settled:  # written, read and written again within a tick of the clock
         monkeypatch.setattr(table_store, "_SETTLED", 10**19)
-        monkeypatch.setattr(table_store, "_state", lambda path: [path.stat().st_size, 1, 1, 1])
+        monkeypatch.setattr(FileState, "of", lambda path: FileState(str(path), path.stat().st_size, 1, 1, 1))
     path = write_tsv([question("1", B="Noise")])
     read(path)
     change(path, b"Noise", b"Ghost")
