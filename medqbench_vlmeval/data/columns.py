@@ -165,6 +165,7 @@ _TYPES = json.loads(Path(__file__).with_name("degradations.json").read_text(enco
 _CATEGORIES = {name: category for category, names in _TYPES.items() for name in names.split()}
 
 IMAGE_MEANINGS = ("image", "image_path", "image_a", "image_b", "image_path_a", "image_path_b", "window")
+SHOWN_TO_MODELS = frozenset({"question", *OPTION_LETTERS, *IMAGE_MEANINGS})
 AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
 DEGRADATION_AXES = ("modality", "severity", "category", "degradation", "source")
 

@@ -143,6 +143,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         with progress_shown():
             path, store = Path(data_path).expanduser() if data_path else None, ImageStore.default(window=window)
             self.first_set = load_dataset(name.first_pass, path, store, named)
+        self.window = store.window
         self.is_second_pass = name.second_pass
         self.sample_set = make_second_pass(self.first_set) if name.second_pass else self.first_set
         self._samples = {sample.index: sample for sample in self.sample_set.samples}

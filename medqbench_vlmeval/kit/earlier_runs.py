@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from medqbench_vlmeval.data.columns import SHOWN_TO_MODELS
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import json_object, write_json
 from medqbench_vlmeval.kit.guards import replaced
@@ -156,9 +157,11 @@ class EarlierRuns:
             return original(**words)
         model = self._models.get(words["model_name"], words["model_name"])
         style, sample_set = dataset.prompt_style, dataset.first_set
-        made = {"model": model, _STYLE: style, _WORDING: style_hash(style, sample_set.task)}
+        made = {"model": model, _STYLE: style, _WORDING: style_hash(style, sample_set.task), "window": dataset.window}
         for task, source in sample_set.sources.items():
             made |= {f"{task.value} data sha256": source.sha256, f"{task.value} data revision": source.revision or ""}
+            named = {of: source.columns.read.get(of, "") for of in source.columns.named if of in SHOWN_TO_MODELS}
+            made |= {f"{task.value} columns": ", ".join(f"{of}={name}" for of, name in named.items())}
         now = {name: value for name, value in {**made, **self._settings(model)}.items() if value}
         self._indexes[predictions.stem] = {str(index): index for index in dataset.data["index"]}
         in_models_folder = Path(words["pred_root_meta"], predictions.name)

@@ -104,6 +104,21 @@ def test_earlier_replies_never_get_the_stamp_of_another_run(go, work, capfd, mod
 
 
 @pytest.mark.slow
+def test_replies_to_what_a_named_column_held_are_not_those_to_what_was_found(go, work, monkeypatch, capfd):
+    monkeypatch.setenv("MEDQBENCH_COLUMNS", "question=degradation")
+    assert go() == 0
+    monkeypatch.delenv("MEDQBENCH_COLUMNS")
+    assert go("--reuse") == 0
+    assert "perception columns 'question=degradation' and not left out" in capfd.readouterr().err
+    assert {reply for _, _, reply in replies_by_stamp(work)} == {"A, run 1", "A, run 2"}
+    assert score_of(work, "stub", DEV)["n"] == 75
+    # What no model is shown changes no reply.
+    monkeypatch.setenv("MEDQBENCH_COLUMNS", "source=scope,scope=source")
+    assert go("--reuse") == 0
+    assert {reply for _, _, reply in replies_by_stamp(work)} == {"A, run 1", "A, run 2"}
+
+
+@pytest.mark.slow
 @MODES_SLOW
 def test_the_same_run_again_and_more_samples_go_on_with_what_is_there(go, work, mode):
     assert go(*mode, "--limit", "10") == 0
