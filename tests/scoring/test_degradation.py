@@ -74,6 +74,7 @@ def test_a_paired_drop_is_the_mean_difference_with_one_clean_image_a_cluster():
     assert drop.cell.value == -37.5
     assert drop.statement.startswith("No evidence that accuracy at L1 and L2 differs from that at L0: ")
     assert {name: cell.value for name, cell in drop.details.groups.items()} == {"L0": 75, "L1": 50, "L2": 25}
+    assert [cell.n for cell in drop.details.groups.values()] == [4, 4, 4]
     assert findings["worst_category"] == "fewer than two groups of category with 10 samples or more"
 
 

@@ -129,13 +129,14 @@ def drops(
     by_degree = contrasts[OVERALL][OVERALL]
     degree, whole = list(by_degree.items())[-1]
     cell, accuracies = whole.measures[DIFFERENCE], {of: by_degree[of].measures["accuracy"] for of in known}
+    original = replace(whole.measures[_CLEAN], n=len({pairs[at][0] for at in kept} if paired else clean))
     gap = Gap(cell.value or 0.0, cell.interval, POINTS, whole.counts["n_clusters"])
     statement = gap.claim(
         f"Accuracy at {degree} is {gap.size} {'lower' if gap.value < 0 else 'higher'} than at L0",
         f"accuracy at {degree} differs from that at L0: a difference of {amount(gap.value, POINTS)}",
     )
     facts: dict[str, str | int | float | None] = {"how": how, "intervals": f"Intervals: {method}."}
-    details = Details({_CLEAN: whole.measures[_CLEAN], **accuracies}, (tuple(known), (_CLEAN,)), facts=facts)
+    details = Details({_CLEAN: original, **accuracies}, (tuple(known), (_CLEAN,)), facts=facts)
     finding = gap.finding("Drop from L0", f"{statement} ({gap.words}). {how}", whole.counts["n"], details)
     return contrasts, {"degradation_drop": replace(finding, method=method), "worst_category": worst}
 
