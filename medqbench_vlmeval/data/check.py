@@ -57,9 +57,9 @@ def check(place: str, named: Named | None = None) -> Checked:
     for sample in loaded.samples:
         texts = ["".join(text.casefold().split()) for text in sample.options.values()]
         if len(set(texts)) < len(texts):
-            errors[f"index '{sample.index}': two options have the same text."] = None
+            errors[f"index '{sample.index[:60]}': two options have the same text."] = None
     for repeat in find_repeats([loaded, *others]):
-        told = (*repeat.samples[:9], *(repeat.samples[9:] and ["..."]))
+        told = (*(name[:60] for name in repeat.samples[:9]), *(repeat.samples[9:] and ["..."]))
         (errors if repeat.is_error else notes)[f"{' / '.join(told)}: {repeat.what}"] = None
     images = {path for sample in loaded.samples for path in sample.images}
     by_row = sorted(errors, key=lambda line: int((re.findall("^rows? ([0-9]+)", line) or [MAX_ROWS])[0]))

@@ -124,9 +124,8 @@ class TableStore:
                     self._write(table, {**about, "state": self._state, "settled": self._is_settled})
             stored = StoredTable(about["sha256"], [*sizes], table)
             table.validate(full=True)  # who can write here can write a right sha256
-            for row in stored.rows():
-                numbers = json.loads(b"".join(row.cells[at] for at in self._pictures))
-                b"".join(row.cells), [stored.images[number] for number in numbers]
+            for cells in (row.cells for row in stored.rows()):
+                b"".join(cells), [stored.images[n] for n in json.loads(b"".join(cells[at] for at in self._pictures))]
         except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
             return None  # damaged, or of somebody else
         return stored
