@@ -41,10 +41,8 @@ class Task(str, Enum):
 
 
 class Split(str, Enum):
-    """``MINI`` is the set that is embedded in this package; the others are the benchmarks'.
-
-    MedQ-Deg has a file of degraded images ('simulate') and one of the originals ('good') for each of its splits.
-    """
+    """``MINI`` is the set that is embedded in this package; the others are the benchmarks'. MedQ-Deg has a file of
+    degraded images ('simulate') and one of the originals ('good') for each of its splits."""
 
     DEV = "dev"
     TEST = "test"
@@ -60,11 +58,8 @@ class Split(str, Enum):
 
 
 class Comparable(str, Enum):
-    """Whether a result may be ranked with the published rows, the best first.
-
-    ``UNVERIFIED``: nothing contradicts it, and something that it takes is not on record. Every value is a true text:
-    compare it, do not ask for its truth.
-    """
+    """Whether a result may be ranked with the published rows, the best first. ``UNVERIFIED``: nothing contradicts it,
+    and something that it takes is not on record. Every value is a true text: compare it, do not ask for its truth."""
 
     YES = "yes"
     UNVERIFIED = "unverified"
@@ -200,10 +195,8 @@ def dimension_scores(task: Task, dimension: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class DatasetName:
-    """A name for ``--data``: ``text`` as typed, with the task and the split that it stands for.
-
-    ``second_pass`` marks the dataset whose options are permuted and whose images are swapped.
-    """
+    """A name for ``--data``: ``text`` as typed, with the task and the split that it stands for. ``second_pass`` marks
+    the dataset whose options are permuted and whose images are swapped."""
 
     text: str
     task: Task
@@ -217,10 +210,8 @@ class DatasetName:
 
 
 def dataset_names(task: Task, second_pass: bool = False) -> dict[str, DatasetName]:
-    """All names of a task, with and without a split's suffix (no suffix means test), or those of its second passes.
-
-    The no-reference task has no second pass, as it has no order to change, nor has MedQ-Deg.
-    """
+    """All names of a task, with and without a split's suffix (no suffix means test), or those of its second passes. The
+    no-reference task has no second pass, as it has no order to change, nor has MedQ-Deg."""
     if second_pass and task in (Task.NO_REFERENCE, Task.DEGRADATION):
         return {}
     stem, ending = _STEMS[task], ROBUSTNESS if second_pass else ""

@@ -26,11 +26,8 @@ _MERGES = re.compile(r"\w+\.update\(\w+\)")
 
 @dataclass(frozen=True)
 class InstalledKit:
-    """A VLMEvalKit found on ``sys.path``.
-
-    ``package`` is the folder ``vlmeval``; ``distribution`` is 'ms-vlmeval', 'vlmeval', or 'checkout' where no
-    distribution claims the folder; ``commit`` is set for a git checkout.
-    """
+    """A VLMEvalKit found on ``sys.path``. ``package`` is the folder ``vlmeval``; ``distribution`` is 'ms-vlmeval',
+    'vlmeval', or 'checkout' where no distribution claims the folder; ``commit`` is set for a git checkout."""
 
     package: Path
     distribution: str

@@ -54,9 +54,7 @@ class ImageUse:
     @property
     def way(self) -> str:
         """How images were sent, as far as the run's options changed it: 'kit', 'original', 'original, detail high' ...
-
-        A model in this process reads the files itself, whatever the options say: 'kit'.
-        """
+        A model in this process reads the files itself, whatever the options say: 'kit'."""
         asked = [self.image_bytes] if "request" in self.seen_in else []
         asked += [f"detail {self.image_detail}"] if self.details else []
         return ", ".join(part for part in asked if part not in (KIT, f"detail {KIT}")) or KIT

@@ -65,9 +65,7 @@ class JudgeSettings:
 @dataclass(frozen=True)
 class DataUse:
     """The data behind one task's samples; ``origin`` is 'file', 'folder', 'embedded', 'hub' or 'prediction file'.
-
-    ``image_forms`` counts the samples' images by the words of their forms, most first; empty where not on record.
-    """
+    ``image_forms`` counts the samples' images by the words of their forms, most first; empty where not on record."""
 
     path: str | None
     sha256: str | None

@@ -87,11 +87,8 @@ Key = tuple[str, int | None]
 
 @dataclass(frozen=True)
 class Finding:
-    """What is said of one attribute.
-
-    ``sides`` are those named ('good', 'bad'; none where only the noun fell), ``strength`` is that of the bad side (1
-    mild, 2 moderate or unsaid, 3 severe; 0 for none).
-    """
+    """What is said of one attribute. ``sides`` are those named ('good', 'bad'; none where only the noun fell),
+    ``strength`` is that of the bad side (1 mild, 2 moderate or unsaid, 3 severe; 0 for none)."""
 
     sides: frozenset[str]
     strength: int

@@ -101,9 +101,7 @@ def repeats_options(text: str, options: OptionSet) -> bool:
 
 def enumeration(text: str, options: OptionSet) -> tuple[int, int] | None:
     """Where two or more options stand in the order of the question, each on a line of its own ('A. Noise: grain is').
-
-    Options that are taken one by one are no answer.
-    """
+    Options that are taken one by one are no answer."""
     wanted = sorted(options.letters)
     headings: list[tuple[int, int, str]] = []
     for line in _HEADING.finditer(text):

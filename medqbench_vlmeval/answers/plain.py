@@ -176,10 +176,8 @@ _JUDGE_TAG = re.compile(
 
 
 def _outside_thoughts(text: str, tags: Iterable[re.Match[str]]) -> tuple[list[str], int | None]:
-    """The parts of a text outside of thoughts, and where a thought begins that was opened and never closed.
-
-    A closing tag without an opening one ends a thought that the chat template had opened.
-    """
+    """The parts of a text outside of thoughts, and where a thought begins that was opened and never closed. A closing
+    tag without an opening one ends a thought that the chat template had opened."""
     parts: list[str] = []
     position, opened = 0, None
     for tag in tags:
@@ -196,11 +194,8 @@ def _outside_thoughts(text: str, tags: Iterable[re.Match[str]]) -> tuple[list[st
 
 
 def split_thoughts(text: str) -> tuple[str, str | None]:
-    """Split a reply to a question into its answer and its thoughts (None where it has none).
-
-    The answer is what follows the last closing tag. Where a thought was opened and never closed, what stood before it
-    is the answer.
-    """
+    """Split a reply to a question into its answer and its thoughts (None where it has none). The answer is what follows
+    the last closing tag. Where a thought was opened and never closed, what stood before it is the answer."""
     tags = list(_ANSWER_TAG.finditer(text))
     parts, opened = _outside_thoughts(text, tags)
     if opened is not None:
@@ -394,10 +389,8 @@ _DESCRIPTION_MARKUP = re.compile(r"(?im)</?[a-z]{1,12}>|^[ \t]{0,8}>+|[*`_#\"“
 
 
 def spoken_text(reply: str) -> str | None:
-    """What a judge or a description says: ASCII digits and signs, nothing invisible, struck out or thought aloud.
-
-    None where a thought was opened and never closed.
-    """
+    """What a judge or a description says: ASCII digits and signs, nothing invisible, struck out or thought aloud. None
+    where a thought was opened and never closed."""
     text = unicodedata.normalize("NFKC", _VULGAR.sub("0.5", clean(reply)))
     text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group())), text)
     return without_thoughts(without_struck(text))
@@ -422,10 +415,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
 
 
 def description_sentences(text: str) -> list[str]:
-    """Split a description as it was written into sentences without markup, thoughts and double blanks.
-
-    A thought that was never closed leaves none. Case stays: only it tells image 'A' from the article.
-    """
+    """Split a description as it was written into sentences without markup, thoughts and double blanks. A thought that
+    was never closed leaves none. Case stays: only it tells image 'A' from the article."""
     spoken = spoken_text(text)
     if spoken is None:
         return []

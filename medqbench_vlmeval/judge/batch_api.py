@@ -50,10 +50,8 @@ class Submission:
 
 @dataclass(frozen=True)
 class BatchState:
-    """How far a batch is. ``reason`` is the server's word on a batch that failed as a whole, '' else.
-
-    ``answers`` and ``errors`` are the ids of the files that it left at the server.
-    """
+    """How far a batch is. ``reason`` is the server's word on a batch that failed as a whole, '' else. ``answers`` and
+    ``errors`` are the ids of the files that it left at the server."""
 
     batch: str
     status: str
@@ -165,10 +163,8 @@ def states_of(calls: Path, base_url: str | None = None, key: str | None = None) 
 
 
 def collect(calls: Path, base_url: str | None = None, key: str | None = None) -> Collection:
-    """Download what the batches of a file of calls have left that have ended, and import it into the cache.
-
-    Arguments and errors are those of :func:`states_of`; RunFailed where a file or the cache cannot be written.
-    """
+    """Download what the batches of a file of calls have left that have ended, and import it into the cache. Arguments
+    and errors are those of :func:`states_of`; RunFailed where a file or the cache cannot be written."""
     file = read_call_file(calls)
     states, paths = [], []
     for server, batch_id in _batches(calls, base_url, key):

@@ -63,9 +63,7 @@ def estimates(
     cache: CacheInfo | None = None,
 ) -> list[Estimate]:
     """One estimate a judge, a panel's members one by one; the embedded judge takes nothing, and nothing is asked.
-
-    ``cache`` has the mean length of a judge's replies.
-    """
+    ``cache`` has the mean length of a judge's replies."""
     if isinstance(judge, PanelJudge):
         return [row for member in judge.members for row in estimates(member, samples, predictions, prices, cache)]
     if isinstance(judge, ModelJudge):

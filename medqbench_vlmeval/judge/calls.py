@@ -314,9 +314,7 @@ def assemble(
     verdicts: Mapping[str, Mapping[str, Verdict]],
 ) -> list[Judged]:
     """The samples with their verdicts (by call key and dimension), in their order; of several rounds the mean.
-
-    ``reasons`` say, by index, why a sample was not put to the judge.
-    """
+    ``reasons`` say, by index, why a sample was not put to the judge."""
     rounds: dict[str, dict[str, dict[str, Verdict]]] = {}
     for call, verdict in counted_once(calls, verdicts):
         rounds.setdefault(call.index, {}).setdefault(verdict.dimension, {})[str(call.round)] = verdict

@@ -116,10 +116,8 @@ class JudgeClient:
     def _refusal(
         self, failed: Failed, headers: Mapping[str, str], reason: str | None = None
     ) -> JudgeError | Unanswered:
-        """What an answer without a completion means: that the server refuses every call, or this attempt.
-
-        ``reason`` is what an unanswered call says, where that is not the server's words alone.
-        """
+        """What an answer without a completion means: that the server refuses every call, or this attempt. ``reason`` is
+        what an unanswered call says, where that is not the server's words alone."""
         status, words = failed.status, failed.words
         about_prompt = status == 400 and (failed.code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
         at_first = not self._answered and (status in _HOPELESS_AT_FIRST or _PLAIN_HTTP.search(words) is not None)

@@ -85,10 +85,8 @@ def proxy_for(url: str) -> tuple[str, str] | None:
 
 
 class Lost(NamedTuple):
-    """Why nothing came from a server: in a few words for one call, and as the error that stops a run.
-
-    ``hopeless`` says that asking again cannot help.
-    """
+    """Why nothing came from a server: in a few words for one call, and as the error that stops a run. ``hopeless`` says
+    that asking again cannot help."""
 
     short: str
     error: JudgeError

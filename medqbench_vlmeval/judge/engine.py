@@ -327,10 +327,8 @@ def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, N
 
 
 class CachedModel:
-    """A model asked by a protocol; arguments and errors are those of ``judges.build_judge``.
-
-    A client of the kit's is not made where nothing is left to ask.
-    """
+    """A model asked by a protocol; arguments and errors are those of ``judges.build_judge``. A client of the kit's is
+    not made where nothing is left to ask."""
 
     def __init__(
         self, options: JudgeOptions, protocol: Protocol, store: ReplyCache | None, kit_client: KitClient | None

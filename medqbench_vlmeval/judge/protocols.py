@@ -80,10 +80,8 @@ class Protocol:
         return self.templates[Task.PERCEPTION if task.is_choice else task]
 
     def prompt(self, task: Task, question: str, prediction: str, reference: str) -> str:
-        """The full text of one judge call; ``question`` is a name out of ``templates``.
-
-        Lone surrogates, which no request can carry, become question marks.
-        """
+        """The full text of one judge call; ``question`` is a name out of ``templates``. Lone surrogates, which no
+        request can carry, become question marks."""
         values = {self.answer_marker: self.guard(prediction), self.reference_marker: self.guard(reference)}
         if self.code_marker:
             digest = sha256_text(f"{prediction}\0{reference}")
@@ -117,10 +115,8 @@ def split_name(name: str) -> tuple[str, int | None]:
 
 
 def asked_by(protocol: str, wanted: str | None) -> bool:
-    """Whether a reply kept under a protocol's name is one of ``wanted``'s; None is any.
-
-    'official' stands for 'official-5' as well: their first rounds are the same calls.
-    """
+    """Whether a reply kept under a protocol's name is one of ``wanted``'s; None is any. 'official' stands for
+    'official-5' as well: their first rounds are the same calls."""
     return wanted is None or wanted in (protocol, split_name(protocol)[0])
 
 

@@ -108,10 +108,8 @@ def _read_choice(reply: str, allowed: Sequence[int]) -> Reading:
 
 
 def without_echo(reply: str, prompt: str) -> str:
-    """A reply without the sentences and lines that begin as a repetition of its prompt.
-
-    One that begins in the judge's own words stays, whatever it goes on to quote ('Score: 2 - the same conclusion').
-    """
+    """A reply without the sentences and lines that begin as a repetition of its prompt. One that begins in the judge's
+    own words stays, whatever it goes on to quote ('Score: 2 - the same conclusion')."""
     words = [word[0] for word in _ECHO_WORD.finditer(prompt.lower())]
     pieces = {tuple(words[at : at + _ECHO_PIECE]) for at in range(len(words) - _ECHO_PIECE + 1)}
     said = list(_ECHO_WORD.finditer(reply))
@@ -181,10 +179,8 @@ def _stands_in(written: str, prompt: str) -> bool:
 
 
 def _fills_frame(text: str, written: str, prompt: str) -> bool:
-    """Whether the words around an object are those around the form that the prompt shows ('..., in this form:').
-
-    A judge that answers gives the object; one that repeats the prompt fills whatever numbers come next into its form.
-    """
+    """Whether the words around an object are those around the form that the prompt shows ('..., in this form:'). A
+    judge that answers gives the object; one that repeats the prompt fills whatever numbers come next into its form."""
     frame = deque(_SPEAKING_BRACE.finditer(prompt), 1)
     if not frame:
         return False

@@ -208,10 +208,7 @@ def _refuse_in_arguments(text: str, secret: bool) -> str:
 
 def shown_extra(extra: Mapping[str, object]) -> dict[str, object]:
     """Settings as a result may show them: texts that are named like a secret are masked, at any depth, and what is
-    secret in URLs.
-
-    Numbers and truth values stay ('max_completion_tokens').
-    """
+    secret in URLs. Numbers and truth values stay ('max_completion_tokens')."""
 
     def shown(text: str, secret: bool) -> str:
         return MARK if secret else shown_url(text) if "://" in text and url_secrets(text) else text

@@ -43,11 +43,8 @@ _lock = threading.Lock()
 
 
 class TokenCounter:
-    """Counts texts for one model. ``name`` says how: 'tiktoken o200k_base', or 'estimate'.
-
-    A count is never more than the text's bytes in UTF-8; special tokens' names in a text count as the words that they
-    are.
-    """
+    """Counts texts for one model. ``name`` says how: 'tiktoken o200k_base', or 'estimate'. A count is never more than
+    the text's bytes in UTF-8; special tokens' names in a text count as the words that they are."""
 
     def __init__(self, model: str) -> None:
         from tiktoken.model import encoding_name_for_model

@@ -60,10 +60,8 @@ class _PriceFile:
 
 @dataclass(frozen=True)
 class PriceTable:
-    """Prices by model. ``batch_factor`` is what a batch costs of the live price (0-1).
-
-    ``source`` says in words where the prices are from, ``own_file`` is where the user's own belong.
-    """
+    """Prices by model. ``batch_factor`` is what a batch costs of the live price (0-1). ``source`` says in words where
+    the prices are from, ``own_file`` is where the user's own belong."""
 
     models: Mapping[str, Price]
     batch_factor: float

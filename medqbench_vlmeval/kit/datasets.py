@@ -248,10 +248,8 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
 
 
 def kit_letters(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> dict[str, list[str | None]]:
-    """What the kit reads in multiple-choice replies: by ``can_infer``, and by its own class for the benchmark.
-
-    The two sequences are parallel; a reply in which a reader finds no letter of the sample's has None.
-    """
+    """What the kit reads in multiple-choice replies: by ``can_infer``, and by its own class for the benchmark. The two
+    sequences are parallel; a reply in which a reader finds no letter of the sample's has None."""
     from vlmeval.dataset.medq_deg_bench import MedQDEGBenchDataset
     from vlmeval.dataset.medqbench_mcq import MedqbenchMCQDataset
     from vlmeval.utils.matching_util import can_infer

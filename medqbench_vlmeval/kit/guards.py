@@ -73,9 +73,7 @@ class Redaction:
 @contextmanager
 def redacted(arguments: Sequence[str] = (), known: Iterable[str] = ()) -> Iterator[Redaction]:
     """Mask log records and both standard streams: secrets in the command line, and further ones that are ``known``.
-
-    Inside, :func:`guard_kit` does the same for the kit's files.
-    """
+    Inside, :func:`guard_kit` does the same for the kit's files."""
     mask = Redaction(arguments, known)
     out, err = _masked(sys.stdout, mask), _masked(sys.stderr, mask)
     with masked_logs(mask), redirect_stdout(out), redirect_stderr(err):
@@ -106,10 +104,8 @@ def guard_kit(mask: Redaction) -> Iterator[None]:
 
 
 def environment_secrets() -> set[str]:
-    """Values of environment variables, and of ``.env`` in the working folder, that are named like secrets.
-
-    Paths of files that exist are none. Of a URL (a proxy, a server) its password and query are.
-    """
+    """Values of environment variables, and of ``.env`` in the working folder, that are named like secrets. Paths of
+    files that exist are none. Of a URL (a proxy, a server) its password and query are."""
     secrets: set[str] = set()
     own: Mapping[str, str] = {}
     # A run that needs nothing of that file is not to fail of it; who needs it will say what is wrong.
@@ -213,10 +209,8 @@ def _masked(stream: TextIO, mask: Redaction) -> TextIO:
 
 
 class _InChild:
-    """One of the kit's functions that run in a process of their own, masked there too.
-
-    A process that is not forked knows nothing of this run; the secrets travel with the call, through a pipe.
-    """
+    """One of the kit's functions that run in a process of their own, masked there too. A process that is not forked
+    knows nothing of this run; the secrets travel with the call, through a pipe."""
 
     def __init__(self, name: str, secrets: Sequence[str], original: Any = None) -> None:
         self._name = name

@@ -119,11 +119,8 @@ def on_record(mask: Callable[[str], str]) -> Iterator[None]:
 
 
 class _Listening:
-    """In the place of a model's ``generate_inner``.
-
-    A class that swallows an error's words logs them where it is verbose; a copy of the model is made so then, since a
-    verbose model prints every reply too.
-    """
+    """In the place of a model's ``generate_inner``. A class that swallows an error's words logs them where it is
+    verbose; a copy of the model is made so then, since a verbose model prints every reply too."""
 
     def __init__(self, model: Any, swallows: bool = False) -> None:
         self._model, self._swallows = model, swallows
@@ -179,9 +176,7 @@ def _words_of(error: BaseException, mask: Callable[[str], str]) -> str:
 
 def missing_weights(models: Mapping[str, object], kit: InstalledKit) -> dict[str, str]:
     """By model of the kit's zoo whose weights are not on this machine and cannot be had: a sentence with the ways out.
-
-    ``models`` has each model's entry in a configuration by its name, None for one of the zoo.
-    """
+    ``models`` has each model's entry in a configuration by its name, None for one of the zoo."""
     zoo, missing = _weights_in_zoo(kit), {}
     for model, entry in models.items():
         given = [entry[name] for name in _WEIGHTS if name in entry] if isinstance(entry, dict) else []

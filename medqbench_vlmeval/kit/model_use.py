@@ -79,10 +79,8 @@ _question: ContextVar[_Question | None] = ContextVar("medqbench_question", defau
 
 
 def psnr(original: Image.Image, shown: Image.Image) -> float | None:
-    """The peak signal-to-noise ratio of an image to its original in dB, as 8-bit RGB; None where no pixel differs.
-
-    An image of another size is brought to the original's first (Lanczos).
-    """
+    """The peak signal-to-noise ratio of an image to its original in dB, as 8-bit RGB; None where no pixel differs. An
+    image of another size is brought to the original's first (Lanczos)."""
     if shown.size != original.size:
         shown = shown.convert("RGB").resize(original.size, Image.Resampling.LANCZOS)
     counts = ImageChops.difference(original.convert("RGB"), shown.convert("RGB")).histogram()
@@ -488,10 +486,8 @@ def _watch_senders() -> None:
 
 
 def watch_inference(own: type) -> None:
-    """Watch the kit's inference on datasets of the class ``own``, in local and in api mode; idempotent.
-
-    Only what of the kit is loaded is watched: its runner has loaded what it runs before it makes a dataset.
-    """
+    """Watch the kit's inference on datasets of the class ``own``, in local and in api mode; idempotent. Only what of
+    the kit is loaded is watched: its runner has loaded what it runs before it makes a dataset."""
     if (local := sys.modules.get("vlmeval.inference")) is not None and hasattr(local, "infer_data"):
         _wrap(local, "infer_data", lambda infer_data: _watched_infer_data(infer_data, own, local))
     if (pipeline := sys.modules.get("vlmeval.inference_api")) is not None:

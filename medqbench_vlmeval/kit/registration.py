@@ -76,10 +76,8 @@ class MedQBaseline(BaseModel):  # type: ignore[misc]
 
 
 def keep_dataset_prompts() -> None:
-    """Make the api-mode pipeline honour ``force_use_dataset_prompt``, as local mode does; idempotent.
-
-    The pipeline of both supported kits lets a model put its own prompt in the place of the benchmark's.
-    """
+    """Make the api-mode pipeline honour ``force_use_dataset_prompt``, as local mode does; idempotent. The pipeline of
+    both supported kits lets a model put its own prompt in the place of the benchmark's."""
     from vlmeval.inference_api import APIEvalPipeline
 
     produce = APIEvalPipeline._produce_image_tasks

@@ -44,10 +44,8 @@ class Outcome:
 
 
 def locate_run(prediction_file: Path, dataset: str) -> tuple[str, Path]:
-    """Tell model and work folder from a prediction file's path, ``WORK_DIR/MODEL[/RUN]/MODEL_DATASET.EXT``.
-
-    The model's name is that of the file's name. A file that lies elsewhere gives its own folder as the work folder.
-    """
+    """Tell model and work folder from a prediction file's path, ``WORK_DIR/MODEL[/RUN]/MODEL_DATASET.EXT``. The model's
+    name is that of the file's name. A file that lies elsewhere gives its own folder as the work folder."""
     folder = prediction_file.absolute().parent
     of_model = folder.parent if RUN_FOLDER.fullmatch(folder.name) else folder
     stem = prediction_file.stem
@@ -60,9 +58,7 @@ def locate_run(prediction_file: Path, dataset: str) -> tuple[str, Path]:
 
 def outcome_of(job: Job, work_dir: Path, started: datetime, reason: str | None = None) -> Outcome:
     """What the kit says of a job after ``started``; silence is a failure, and so are files that are not there.
-
-    ``reason`` is the last error that the kit logged about the job, which is no failure where the job went on.
-    """
+    ``reason`` is the last error that the kit logged about the job, which is no failure where the job went on."""
     # Where the job's files are, or the folders of its runs; its name is the model's in the files' names.
     of_model = work_dir / as_file_name(job.model)
     name = f"{job.dataset} with {job.model}"

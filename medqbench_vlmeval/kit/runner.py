@@ -136,10 +136,8 @@ def _run_models(
     redaction: Redaction,
     without: Collection[str],
 ) -> dict[tuple[str, str], str]:
-    """Hand over to the kit, one model after the other, so that one that fails does not stop the others.
-
-    Returns the last error that the kit logged by model and dataset; where it stopped at the only model, that is raised.
-    """
+    """Hand over to the kit, one model after the other, so that one that fails does not stop the others. Returns the
+    last error that the kit logged by model and dataset; where it stopped at the only model, that is raised."""
     # Where the kit's runner takes its functions from: its own module, or one that a checkout's script imports.
     names = import_module("vlmeval.run" if _script(kit).parent == kit.package else "vlmeval.smp")
     models = {as_file_name(model): model for model in options.models if model not in without}

@@ -44,11 +44,8 @@ UNKNOWN_REASON = "no reason on record"
 
 @dataclass(frozen=True)
 class PredictionTable:
-    """A prediction file.
-
-    ``rows`` are its data rows by column name; ``predictions`` are in the same order, with the index as the file
-    spells it (whole numbers without '.0'). ``named`` are columns that the user named.
-    """
+    """A prediction file. ``rows`` are its data rows by column name; ``predictions`` are in the same order, with the
+    index as the file spells it (whole numbers without '.0'). ``named`` are columns that the user named."""
 
     path: Path
     sha256: str
@@ -101,10 +98,8 @@ def read_predictions(path: Path, columns_named: Named | None = None) -> Predicti
 
 
 def failure_reason(text: str) -> str | None:
-    """Why there is no reply in a prediction cell, in one short line; None where there is one.
-
-    A cell without text, a message of the kit's that it gave up, and an error in the place of a reply are none.
-    """
+    """Why there is no reply in a prediction cell, in one short line; None where there is one. A cell without text, a
+    message of the kit's that it gave up, and an error in the place of a reply are none."""
     if not text.strip():
         return "an empty reply"
     if (message := _GAVE_UP.match(text)) is None:
@@ -209,11 +204,8 @@ def _row(columns: tuple[str, ...], cells: list[str], number: int, path: Path) ->
 
 
 def is_second_pass(table: PredictionTable) -> bool:
-    """Whether a file has anything of a second pass.
-
-    A permutation in one row is enough, since that row's reply is none to the official question; so is the file's name,
-    where somebody took the column away.
-    """
+    """Whether a file has anything of a second pass. A permutation in one row is enough, since that row's reply is none
+    to the official question; so is the file's name, where somebody took the column away."""
     if any(table.path.stem.endswith(f"_{name}") for name in SECOND_PASS_NAMES):
         return True
     columns = [name for name in table.columns if name.lower() == PERMUTATION_COLUMN]

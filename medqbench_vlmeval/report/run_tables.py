@@ -84,9 +84,7 @@ _LEFT_OUT = (
 
 def run_summary(result: Result, findings: bool = False) -> Iterator[Table | str]:
     """What a terminal shows of a run: headline numbers with intervals and counts, modalities, and what to beware of.
-
-    ``findings`` adds a sentence for each finding.
-    """
+    ``findings`` adds a sentence for each finding."""
     for run in result.tasks:
         yield headline_table(run)
         if (extractor := run.result.extractor) is not None:
@@ -387,10 +385,8 @@ def _groups(run: TaskRun) -> Iterator[tuple[str, str, Group]]:
 
 
 def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], images: ImageFiles) -> None:
-    """Write a sheet a modality: its numbers by question type, severity and difficulty, then its samples.
-
-    The first forty modalities get one, in the order of the results.
-    """
+    """Write a sheet a modality: its numbers by question type, severity and difficulty, then its samples. The first
+    forty modalities get one, in the order of the results."""
     samples: dict[str, list[SampleRow]] = {name: [] for run in runs for name in run.result.groups.get(MODALITY, {})}
     for row in rows:
         samples.setdefault(row.sample.modality or UNKNOWN, []).append(row)

@@ -38,10 +38,8 @@ _AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty
 
 
 def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: int = _MAX_ROWS) -> int:
-    """Write a row a record under filters, the first ``limit`` of them, and return the row of the heads.
-
-    An optional column is left out where no record has a value.
-    """
+    """Write a row a record under filters, the first ``limit`` of them, and return the row of the heads. An optional
+    column is left out where no record has a value."""
     values = [(column, [of(row) for row in rows[:limit]]) for column, of in reads]
     values = [pair for pair in values if not pair[0].optional or any(entry is not None for entry in pair[1])]
     columns, entries = zip(*values, strict=True)
@@ -64,10 +62,8 @@ def mark_entry(is_right: bool | None) -> Entry:
 
 
 def judge_words(verdict: Verdict | None) -> str | None:
-    """The judge's sentence on a dimension, else its reply, cut to 400 characters; None where there is none.
-
-    Of several rounds or judges each one's words follow its name.
-    """
+    """The judge's sentence on a dimension, else its reply, cut to 400 characters; None where there is none. Of several
+    rounds or judges each one's words follow its name."""
     words = _words_of(verdict, with_reply=True)
     return f"{words[: _WORDS - 2]} …" if len(words) > _WORDS else words or None
 
@@ -83,10 +79,8 @@ def _words_of(verdict: Verdict | None, with_reply: bool) -> str:
 
 
 def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], images: ImageFiles) -> None:
-    """Write one row a sample in the file's order, with filters, a frozen head and links to the images.
-
-    The first 200 samples that failed show their images.
-    """
+    """Write one row a sample in the file's order, with filters, a frozen head and links to the images. The first 200
+    samples that failed show their images."""
     sheet = book.add_fixed(SAMPLES)
     is_perception = runs[0].task.is_choice
     # Scores that are copied from here into another sheet should carry their mark along.

@@ -172,10 +172,8 @@ class Sheet:
         self._capped: range = range(0)
 
     def append(self, entries: Iterable[Entry] = (), look: Look = "", **style: bool) -> int:
-        """Write a row of texts and plain numbers and return its number.
-
-        Its texts may be ``large`` or ``wrap``, and its cells have lines around them (``lined``).
-        """
+        """Write a row of texts and plain numbers and return its number. Its texts may be ``large`` or ``wrap``, and its
+        cells have lines around them (``lined``)."""
         self.row += 1
         items = [as_item(entry, "count" if isinstance(entry, int) else "number") for entry in entries]
         for column, item in enumerate(items, 1):
@@ -262,9 +260,7 @@ class Sheet:
 
     def picture(self, row: int, column: int, data: bytes, size: tuple[int, int], offset: int = 0) -> None:
         """Put a picture into a cell, ``size`` pixels large and ``offset`` pixels from its left, and make room for it.
-
-        It is hidden with its row. ``data`` is a PNG or JPEG file.
-        """
+        It is hidden with its row. ``data`` is a PNG or JPEG file."""
         from PIL import Image
 
         with Image.open(BytesIO(data)) as image:
@@ -331,10 +327,8 @@ class Sheet:
             self._widths[column] = max(self._widths.get(column, _NARROWEST), min(width, _MOST))
 
     def _colour(self, columns: Sequence[Column], first: int) -> None:
-        """Colour neighbouring columns with one scale from 0 to its top.
-
-        Orange over white to violet also differ for the colour-blind; counts go from white to violet.
-        """
+        """Colour neighbouring columns with one scale from 0 to its top. Orange over white to violet also differ for the
+        colour-blind; counts go from white to violet."""
         at = 0
         for (top, kind), alike in groupby(
             columns if first <= self.row else (), lambda column: (column.top, column.kind)

@@ -173,10 +173,8 @@ def run_labels(runs: Sequence[TaskRun], limit: int = 34) -> list[str]:
 
 
 def shortened(name: str, limit: int) -> str:
-    """``name`` in at most ``limit`` columns: the middle goes, since families differ in front and versions at the end.
-
-    A character of an East Asian script takes two columns, one that combines with its neighbour none.
-    """
+    """``name`` in at most ``limit`` columns: the middle goes, since families differ in front and versions at the end. A
+    character of an East Asian script takes two columns, one that combines with its neighbour none."""
     from rich.cells import cell_len
 
     def first(text: str, columns: int) -> str:

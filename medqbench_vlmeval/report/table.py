@@ -107,9 +107,7 @@ class Column:
 @dataclass(frozen=True)
 class Row:
     """One row, with an entry a column. A row that looks like a heading has one entry, which stands over all columns.
-
-    ``only`` says where alone the row is shown.
-    """
+    ``only`` says where alone the row is shown."""
 
     entries: Sequence[Entry]
     look: Look = ""

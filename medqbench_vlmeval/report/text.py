@@ -61,9 +61,7 @@ def cell_text(text: str, whole_text_in: str) -> str:
 
 def sheet_name(wanted: str, names: Collection[str]) -> str:
     """A sheet's name close to ``wanted``: 1-31 characters, none of ``[]:*?/\\``, not among ``names`` in any case.
-
-    Spreadsheets compare sheet names without regard to case.
-    """
+    Spreadsheets compare sheet names without regard to case."""
     clean = " ".join(_NOT_SHEET_NAME.sub("-", wanted).split()).strip("'")
     clean = _first_units(clean, SHEET_NAME_LIMIT).strip("' ") or "unnamed"
     used = {name.casefold() for name in names} | _RESERVED_SHEET_NAMES
@@ -108,10 +106,8 @@ def markdown_text(text: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    """``text`` on one line of LaTeX, outside of mathematics.
-
-    Characters beyond Latin stay as they are; setting them takes XeLaTeX or LuaLaTeX.
-    """
+    """``text`` on one line of LaTeX, outside of mathematics. Characters beyond Latin stay as they are; setting them
+    takes XeLaTeX or LuaLaTeX."""
     return "{}".join(part.translate(_TO_LATEX) for part in _LIGATURE.split(one_line(text)))
 
 

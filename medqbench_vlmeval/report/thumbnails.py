@@ -50,10 +50,8 @@ class Thumbnail:
 
 
 def make_thumbnails(paths: Sequence[Path | None], for_cells: bool = False) -> list[Thumbnail | None]:
-    """Thumbnails parallel to ``paths``; None where there is no path or no image that can be decoded.
-
-    The same images give the same bytes. Those ``for_cells`` are small JPEGs, which every spreadsheet shows.
-    """
+    """Thumbnails parallel to ``paths``; None where there is no path or no image that can be decoded. The same images
+    give the same bytes. Those ``for_cells`` are small JPEGs, which every spreadsheet shows."""
     from PIL import Image
 
     n = sum(path is not None for path in paths)
@@ -141,10 +139,8 @@ def is_plain(name: str) -> bool:
 
 
 def find_image(folder: Path | None, name: str) -> Path | None:
-    """The file of that name in a folder, directly or under its first two characters as in an image store.
-
-    A name is somebody else's text: None where it is no plain file name, or where it or a link leads anywhere else.
-    """
+    """The file of that name in a folder, directly or under its first two characters as in an image store. A name is
+    somebody else's text: None where it is no plain file name, or where it or a link leads anywhere else."""
     if folder is None or not is_plain(name):
         return None
     root = folder.resolve()

@@ -146,10 +146,8 @@ def judging(prices: PriceTable, also: OnProgress | None) -> OnProgress:
 
 @contextmanager
 def written_progress(file: ProgressFile) -> Iterator[None]:
-    """Write down the steps of the block (see :mod:`.steps`); then the file is gone, or says that it failed.
-
-    Of what is interrupted, like of what is killed, the end of its process tells.
-    """
+    """Write down the steps of the block (see :mod:`.steps`); then the file is gone, or says that it failed. Of what is
+    interrupted, like of what is killed, the end of its process tells."""
     try:
         with heard_by(file.told):
             yield

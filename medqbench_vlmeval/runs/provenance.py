@@ -68,9 +68,7 @@ class Origin:
         columns: Mapping[Task, ColumnUse],
     ) -> Origin:
         """Gather provenance from the data's source and from the columns of a prediction file that our classes write.
-
-        ``columns`` says how a prediction file's columns were used where the samples were rebuilt from it.
-        """
+        ``columns`` says how a prediction file's columns were used where the samples were rebuilt from it."""
         data, styles, files = {}, {}, {}
         tasks = list(dict.fromkeys(sample.task for sample in samples))
         for task in tasks:
@@ -171,10 +169,8 @@ class ResultNames:
 
 
 def name_results(predictions: Path, model: str | None, sample_set: SampleSet | None) -> ResultNames:
-    """Tell the names from ``MODEL_DATASET.EXT``; what is given by hand wins.
-
-    A file whose name does not end in a dataset's name gives the dataset 'custom', or the data's own name.
-    """
+    """Tell the names from ``MODEL_DATASET.EXT``; what is given by hand wins. A file whose name does not end in a
+    dataset's name gives the dataset 'custom', or the data's own name."""
     stem, own = predictions.stem, sample_set.name if sample_set is not None else None
     ending = max((name for name in _NAMES_IN_FILES if stem.endswith(f"_{name}")), key=len, default=None)
     in_file = _NAMES_IN_FILES[ending] if ending else None

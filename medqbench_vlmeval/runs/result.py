@@ -372,9 +372,7 @@ def _part_json(part: TaskResult) -> Json:
 
 def headline_to_json(result: Result, intervals: bool = False) -> dict[str, Any]:
     """The numbers that fit a terminal, as JSON: overall, per type or dimension, counts, and overall per modality.
-
-    'lenient' is there where an extractor read what the rules left open; 'intervals' has both ends by the same names.
-    """
+    'lenient' is there where an extractor read what the rules left open; 'intervals' has both ends by the same names."""
     if result.task is Task.REASONING:
         parts = {REASONING_PREFIX[task]: _part_headline(part, intervals) for task, part in result.parts.items()}
         return {**parts, "comparable": result.comparable}

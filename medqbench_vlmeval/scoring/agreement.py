@@ -290,9 +290,7 @@ def compare_scores(first: Scores, second: Scores) -> Agreement:
 
 def pairwise(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, dict[str, Agreement]]]:
     """The agreement of each two scorers of the same samples: first name -> second name -> dimension -> agreement.
-
-    ``scores`` are by scorer and dimension, parallel over samples, None where a scorer gave none.
-    """
+    ``scores`` are by scorer and dimension, parallel over samples, None where a scorer gave none."""
     pairs: dict[str, dict[str, dict[str, Agreement]]] = {}
     for first, second in combinations(scores, 2):
         pairs.setdefault(first, {})[second] = {

@@ -133,10 +133,8 @@ class RankedRun:
 
 @dataclass(frozen=True)
 class TestResult:
-    """A two-sided p-value in 0-1 and how it was found: ``exact`` or ``normal`` (an approximation for many units).
-
-    ``n`` is the number of units that differ; those that do not say nothing on which side is better.
-    """
+    """A two-sided p-value in 0-1 and how it was found: ``exact`` or ``normal`` (an approximation for many units). ``n``
+    is the number of units that differ; those that do not say nothing on which side is better."""
 
     p: float
     method: str
@@ -234,10 +232,8 @@ def interval_level(clusters: int) -> float:
 
 
 def compare_pair(paired: Paired, seed: int = 0, by_group: bool = True) -> PairedComparison:
-    """Compare two runs on one sample or more, overall and by group, with Holm's adjustment within each axis.
-
-    The axes are ``AXES`` where the samples have them, and the dimensions of reasoning; none where not ``by_group``.
-    """
+    """Compare two runs on one sample or more, overall and by group, with Holm's adjustment within each axis. The axes
+    are ``AXES`` where the samples have them, and the dimensions of reasoning; none where not ``by_group``."""
     first, second = (np.array(side, dtype=float) for side in (paired.first, paired.second))
     clusters = np.array(paired.clusters)
     perception = paired.task.is_choice

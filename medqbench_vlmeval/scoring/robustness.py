@@ -145,10 +145,8 @@ class PassGroup:
 
 @dataclass(frozen=True)
 class PlaceUse:
-    """How often a letter or a place was chosen in each pass, and the accuracy where the right answer stood there.
-
-    Of letters, ``n_offered`` questions have it, and ``n_right`` counts by pass where it was the right one.
-    """
+    """How often a letter or a place was chosen in each pass, and the accuracy where the right answer stood there. Of
+    letters, ``n_offered`` questions have it, and ``n_right`` counts by pass where it was the right one."""
 
     first: Cell
     second: Cell
@@ -192,10 +190,8 @@ class PassComparison:
 
 
 def score_choices(pairs: Sequence[ChoicePair]) -> Robustness:
-    """Measure the robustness of multiple-choice answers, from one pair or more.
-
-    A question without an answer counts as wrong and as inconsistent.
-    """
+    """Measure the robustness of multiple-choice answers, from one pair or more. A question without an answer counts as
+    wrong and as inconsistent."""
     return Robustness(
         whole=_choice_group(pairs),
         groups=_groups(pairs, _CHOICE_AXES, _choice_group),

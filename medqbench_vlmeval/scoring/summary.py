@@ -75,10 +75,8 @@ _REASONING_CROSSED = (("modality", "severity"), ("modality", "difficulty"))
 
 
 def positions_by(axis: str, samples: Sequence[Sample]) -> dict[str, list[int]]:
-    """Positions of ``samples`` by their value on ``axis``, in the vocabulary's order, then alphabetically.
-
-    Samples without a value go under 'unknown'; an axis that no sample has a value on gives an empty dict.
-    """
+    """Positions of ``samples`` by their value on ``axis``, in the vocabulary's order, then alphabetically. Samples
+    without a value go under 'unknown'; an axis that no sample has a value on gives an empty dict."""
     positions: dict[str, list[int]] = {}
     for position, sample in enumerate(samples):
         positions.setdefault(getattr(sample, axis) or UNKNOWN, []).append(position)
@@ -287,11 +285,8 @@ def _inference_counts(predictions: Sequence[Prediction]) -> dict[str, int]:
 
 
 def failures_by_reason(predictions: Iterable[Prediction]) -> dict[str, int]:
-    """How often inference failed for which reason, the most frequent first.
-
-    Reasons that differ in ids and long numbers alone are one, named by one of them; those beyond the first twenty are
-    counted together.
-    """
+    """How often inference failed for which reason, the most frequent first. Reasons that differ in ids and long numbers
+    alone are one, named by one of them; those beyond the first twenty are counted together."""
     failed = (each for each in predictions if each.status is PredictionStatus.INFERENCE_FAILED)
     alike: dict[str, list[str]] = {}
     for reason in sorted(each.failure or UNKNOWN_REASON for each in failed):

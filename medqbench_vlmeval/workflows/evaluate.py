@@ -198,10 +198,8 @@ def read_by_rules(samples: Sequence[Sample], predictions: Sequence[Prediction]) 
 def open_replies(
     samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Answer]
 ) -> list[tuple[Sample, str]]:
-    """The replies that hold text and in which the rules found no letter, with their samples.
-
-    Failed and missing predictions are none. The three sequences are parallel.
-    """
+    """The replies that hold text and in which the rules found no letter, with their samples. Failed and missing
+    predictions are none. The three sequences are parallel."""
     return [
         (sample, prediction.text)
         for sample, prediction, extraction in zip(samples, predictions, extractions, strict=True)
@@ -308,10 +306,8 @@ def score_choices(
     dataset: str,
     choices: Mapping[str, Verdict] | None = None,
 ) -> tuple[TaskResult, list[SampleRow]]:
-    """Score multiple-choice replies; the three sequences are parallel.
-
-    The official numbers are those of the rules; ``choices`` by sample index are what an extractor read.
-    """
+    """Score multiple-choice replies; the three sequences are parallel. The official numbers are those of the rules;
+    ``choices`` by sample index are what an extractor read."""
     rows = [
         SampleRow(
             _as_in_file(sample),

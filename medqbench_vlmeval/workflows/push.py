@@ -38,10 +38,8 @@ _FRONT = {
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was sent, or would be: names in the repository; ``address`` is None for a dry run.
-
-    ``without_predictions`` names runs whose prediction file is not beside them, or is another one by now.
-    """
+    """What was sent, or would be: names in the repository; ``address`` is None for a dry run. ``without_predictions``
+    names runs whose prediction file is not beside them, or is another one by now."""
 
     files: tuple[str, ...]
     without_predictions: tuple[str, ...]

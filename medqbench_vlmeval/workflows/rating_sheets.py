@@ -394,10 +394,8 @@ def _draw(candidates: Sequence[_Candidate], n: int, seed: int) -> list[_Candidat
 
 
 def shares(sizes: Mapping[tuple[str, str, str], int], n: int) -> dict[tuple[str, str, str], int]:
-    """``n`` places (or all, where there are no more) in proportion to the sizes, by largest remainder.
-
-    Of equal remainders the larger stratum goes first, then the alphabet decides.
-    """
+    """``n`` places (or all, where there are no more) in proportion to the sizes, by largest remainder. Of equal
+    remainders the larger stratum goes first, then the alphabet decides."""
     total = sum(sizes.values())
     n = min(n, total)
     places = {stratum: n * size // total for stratum, size in sizes.items()}

@@ -56,10 +56,8 @@ class Report:
 
 @dataclass(frozen=True)
 class Reports:
-    """All that was written: a report a run, and the files on all of them together.
-
-    ``workbook`` is None for a single run; ``figures`` is empty where the scores support none.
-    """
+    """All that was written: a report a run, and the files on all of them together. ``workbook`` is None for a single
+    run; ``figures`` is empty where the scores support none."""
 
     runs: tuple[Report, ...]
     page: Path

@@ -200,9 +200,7 @@ def _paint_lines(
     axes: Axes, figure: Figure, runs: Sequence[DrawnRun], places: Sequence[float], span: Sequence[float], apart: float
 ) -> None:
     """Reference lines, of one value over ``span``, and the values of ``runs`` over ``places``, all other runs in grey.
-
-    Runs stand ``apart``, so that intervals do not lie on one another.
-    """
+    Runs stand ``apart``, so that intervals do not lie on one another."""
     for values, dashes in zip(figure.references.values(), style.REFERENCE_DASHES, strict=False):
         xs, ys = (span, [values[OVERALL]] * len(span)) if OVERALL in values else (places, [*values.values()])
         axes.plot(xs, ys, color=INK, alpha=0.6, linewidth=0.75, linestyle=dashes)
@@ -296,10 +294,8 @@ def _paint_cells(
     high: float,
     mark: str,
 ) -> None:
-    """Colour a cell a value, one wide and high, with two lines of words in ink that is read on it.
-
-    ``mark`` is what the ids of the cells begin with, see :func:`plots.words_of`.
-    """
+    """Colour a cell a value, one wide and high, with two lines of words in ink that is read on it. ``mark`` is what the
+    ids of the cells begin with, see :func:`plots.words_of`."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
@@ -384,10 +380,8 @@ def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
 
 
 def themed_svgs(results: Sequence[Result]) -> dict[str, str]:
-    """The same figures by name as inline SVG: ink is ``currentColor``, the ground is transparent.
-
-    Each has a ``<title>`` and a ``<desc>`` with the caption, and ids that begin with its name.
-    """
+    """The same figures by name as inline SVG: ink is ``currentColor``, the ground is transparent. Each has a
+    ``<title>`` and a ``<desc>`` with the caption, and ids that begin with its name."""
     return {sheet.figure.name: sheet.svg(themed=True) for sheet in _sheets(results)}
 
 

@@ -70,9 +70,7 @@ _SETTINGS: dict[str, Any] = {
 @contextmanager
 def drawing_settings() -> Iterator[None]:
     """Matplotlib's own defaults with our settings, whatever the user's are, and no word on characters without a glyph.
-
-    What is set is set for the whole process while the context is entered.
-    """
+    What is set is set for the whole process while the context is entered."""
     import matplotlib
     from matplotlib.font_manager import fontManager
 
@@ -128,9 +126,7 @@ def new_drawing(width: float, height: float) -> Drawing:
 
 class Sheet:
     """A drawing with its title above it, the keys to its lines and its notes below it, laid out once for all formats.
-
-    ``box`` is what of the drawing's plane is kept, in inches: its whole width, from the notes to the title.
-    """
+    ``box`` is what of the drawing's plane is kept, in inches: its whole width, from the notes to the title."""
 
     def __init__(self, figure: Figure, drawing: Drawing, keys: Sequence[DrawnRun] = ()) -> None:
         """``keys`` are the runs whose lines are to be told apart."""

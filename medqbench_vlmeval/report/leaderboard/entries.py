@@ -30,11 +30,8 @@ class PastResult:
 
 @dataclass(frozen=True)
 class Entry(Row):
-    """One own run on a board: its line, and what else is known of what it was measured on and with.
-
-    ``history`` has the earlier results of the same run, newest first. ``extra`` keeps fields that somebody wrote into
-    the file by hand.
-    """
+    """One own run on a board: its line, and what else is known of what it was measured on and with. ``history`` has the
+    earlier results of the same run, newest first. ``extra`` keeps fields that somebody wrote into the file by hand."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     protocol_sha256: str | None = None

@@ -49,10 +49,8 @@ def csv_board(boards: Boards) -> str:
 
 
 def terminal_board(task: Task, rows: Sequence[Row], alone: bool = False) -> Table:
-    """A task's board for the terminal: published, own and baseline rows are told apart by a column.
-
-    Own rows ``alone`` are all ranked, comparable or not.
-    """
+    """A task's board for the terminal: published, own and baseline rows are told apart by a column. Own rows ``alone``
+    are all ranked, comparable or not."""
     kind = task_kind(task)
     columns = [
         *columns_of("#", "Model"),

@@ -17,10 +17,8 @@ _QUESTION = 160  # characters that are shown of a question
 
 
 def comparison_json(comparison: RunComparison) -> list[Json]:
-    """The tasks of a comparison without a baseline: the runs, the best first, each two of them, and samples x runs.
-
-    A run is named by model, dataset and ``nth`` (from 0), its place among the runs of these; pairs name runs by place.
-    """
+    """The tasks of a comparison without a baseline: the runs, the best first, each two of them, and samples x runs. A
+    run is named by model, dataset and ``nth`` (from 0), its place among the runs of these; pairs name runs by place."""
     seen: Counter[tuple[str, str]] = Counter()
     named: dict[tuple[str, str], Json] = {}
     for run_set in comparison.run_sets:

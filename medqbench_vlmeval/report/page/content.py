@@ -184,10 +184,8 @@ def _verdict_json(name: str, verdict: Verdict | None) -> Json:
 
 @dataclass
 class Gathered:
-    """All samples, each held once, and each run's answers, which name their sample by its place.
-
-    Samples name their images by place in ``pictures``: the name in the result files, and the folder to look in.
-    """
+    """All samples, each held once, and each run's answers, which name their sample by its place. Samples name their
+    images by place in ``pictures``: the name in the result files, and the folder to look in."""
 
     samples: list[Json] = field(default_factory=list)
     answers: list[list[Json]] = field(default_factory=list)

@@ -151,10 +151,8 @@ def _yes_letter(options: tuple[tuple[str, str], ...]) -> str | None:
 
 
 def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) -> Finding | str:
-    """The share of answers that prefer the first image, less the share of references that do.
-
-    It is taken over the pairs in which both prefer one of the two images; the two sequences are parallel.
-    """
+    """The share of answers that prefer the first image, less the share of references that do. It is taken over the
+    pairs in which both prefer one of the two images; the two sequences are parallel."""
     rows = [
         (conclusion.stated == 1, conclusion.reference == 1, cluster)
         for conclusion, cluster in zip(conclusions, clusters, strict=True)
