@@ -98,7 +98,7 @@ def test_an_export_is_read_by_the_library_and_names_what_it_was_made_from(tmp_pa
     assert [config["config_name"] for config in card.data["configs"]] == ["no-reference", "comparative"]
     counts = {each["config_name"]: each["splits"][0]["num_examples"] for each in card.data["dataset_info"]}
     assert counts == {"no-reference": 20, "comparative": 20}
-    assert "openly licensed" in card.text and "simulated distortion 14" in card.text
+    assert "openly licensed" in card.text and "simulated distortion (14)" in card.text
     assert str(tmp_path) not in card.text
 
 
@@ -113,7 +113,7 @@ def test_of_a_file_of_ones_own_the_terms_stay_its_authors_and_texts_are_escaped(
     export(str(path), tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "the terms of the data's authors apply" in card and "openly licensed" not in card
-    assert "mine &amp; yours" in card and "&lt;b&gt;Raman\\|x 1" in card and "<b>" not in card
+    assert "mine &amp; yours" in card and "&lt;b&gt;Raman\\|x (1)" in card and "<b>" not in card
     import pyarrow.parquet as pq
 
     table = pq.read_table(tmp_path / "out" / "perception" / "test-00000-of-00001.parquet")
