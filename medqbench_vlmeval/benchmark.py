@@ -31,10 +31,6 @@ class Task(str, Enum):
         return self in (Task.PERCEPTION, Task.DEGRADATION)
 
     @property
-    def is_reasoning(self) -> bool:
-        return not self.is_choice
-
-    @property
     def parts(self) -> tuple[Task, ...]:
         """The single tasks that this one is made of."""
         return (Task.NO_REFERENCE, Task.COMPARATIVE) if self is Task.REASONING else (self,)
@@ -51,10 +47,6 @@ class Split(str, Enum):
     SIMULATE_DEV = "simulate_dev"
     GOOD_TEST = "good_test"
     GOOD_DEV = "good_dev"
-
-    @property
-    def is_dev(self) -> bool:
-        return self in (Split.DEV, Split.SIMULATE_DEV, Split.GOOD_DEV)
 
 
 class Comparable(str, Enum):

@@ -160,7 +160,7 @@ def make_run(
         parts, rows = score_judged(samples, predictions, [entry.judged for entry in answered if entry.judged], named)
     marks = marks_of(comparable, reasons)
     marked = {task: replace(part, **marks) for task, part in parts.items()}
-    made_from = replace(provenance(samples, judge if task.is_reasoning else None), **(settings or {}))
+    made_from = replace(provenance(samples, None if task.is_choice else judge), **(settings or {}))
     result = Result(model, named, task, marked, made_from, baseline)
     stem = f"{model.replace('/', '--')[:60]}_{named}"
     paths = result_paths(Path(stem), folder if folder is not None else Path("made"), stem)

@@ -81,7 +81,7 @@ def estimates(budget: Budget) -> Iterator[Table | str]:
     from medqbench_vlmeval.report.table import Column, table
     from medqbench_vlmeval.report.terminal import dollars
 
-    model = "the judge" if budget.task.is_reasoning else "the extractor"
+    model = "the extractor" if budget.task.is_choice else "the judge"
     yield f"Dry run: {budget.model} on {budget.dataset}, {budget.n:,} samples. Nothing is asked, nothing is written."
     yield from (f"Not put to {model}: {n:,} ({reason})" for reason, n in budget.not_judged.items())
     rows = [vars(estimate) for estimate in budget.judges]

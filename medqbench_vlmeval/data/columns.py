@@ -182,12 +182,6 @@ _MEANINGS = {
     Task.NO_REFERENCE: ("index", "question", "description", "image", "image_path", "window", *AXES),
     Task.COMPARATIVE: ("index", "question", "description", *IMAGE_MEANINGS, *AXES),
 }
-_REQUIRED = {
-    Task.PERCEPTION: ("index", "question", "A", "B", "answer"),
-    Task.DEGRADATION: ("index", "question", "A", "B", "answer"),
-    Task.NO_REFERENCE: ("index", "description"),
-    Task.COMPARATIVE: ("index", "description"),
-}
 
 COLUMNS_VARIABLE = "MEDQBENCH_COLUMNS"
 
@@ -260,7 +254,8 @@ def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool,
     """The columns of one task's file, which must say where its images are if ``images`` are wanted; BadInput where a
     meaning that the task cannot do without has no column, or a ``named`` column is not there."""
     columns = find_columns(header, _MEANINGS[task], named, path)
-    if missing := [meaning for meaning in _REQUIRED[task] if meaning not in columns.names]:
+    required = ("index", "question", "A", "B", "answer") if task.is_choice else ("index", "description")
+    if missing := [meaning for meaning in required if meaning not in columns.names]:
         meaning, *others = missing
         more = f" (also missing: {', '.join(others)})" if others else ""
         raise BadInput(

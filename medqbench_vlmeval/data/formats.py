@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from medqbench_vlmeval.data.image_forms import is_image
-from medqbench_vlmeval.data.table import MAX_ROW_BYTES, Row, TableReader, check_header, check_size, open_table
+from medqbench_vlmeval.data.table import MAX_ROW_BYTES, Row, TableReader, check_header, check_size
 from medqbench_vlmeval.errors import BadInput, tell
 from medqbench_vlmeval.files import opened, read_lines, sha256_of_rest
 
-SUFFIXES = (".tsv", ".csv", ".parquet", ".jsonl")
-"""Those of data files, by precedence."""
 # A batch of Parquet holds a row, or so many bytes where whole groups of rows are smaller: one value of a group's
 # dictionary may stand in each of its rows.
 _BATCH_BYTES, _BATCH_ROWS = 1 << 26, 1024
-_BUFFER = 1 << 20
+_PARQUET_BUFFER = 1 << 20
+# A line of half a megabyte is put together of so many pieces (measured: 0.5 s for 600 MiB with 8 KiB, 0.1 s with this).
+_LINE_BUFFER = 1 << 21
 # Repeated values take no room in a Parquet file; cells of more than this, and of so many times the file, are a bomb.
 _MOST_BYTES, _MOST_TIMES, _MOST_PACKED = 1 << 30, 200, 50
 
@@ -32,14 +32,10 @@ def open_data(path: Path) -> Iterator[TableReader]:
         BadInput: it is absent, of another kind, cannot be read or has no usable header.
     """
     suffix = path.suffix.lower()
-    if suffix in (".tsv", ".csv") or path.is_dir():
-        with open_table(path, b"," if suffix == ".csv" else b"\t") as table:
-            yield table
-        return
-    if suffix not in SUFFIXES:
+    if suffix not in _READERS and not path.is_dir():
         raise BadInput(f"{path}: a data file ends in {', '.join(SUFFIXES)}, not '{suffix or 'no suffix'}'.")
-    with opened(path) as source:
-        yield (_parquet_table if suffix == ".parquet" else _json_table)(path, source)
+    with opened(path, -1 if suffix == ".parquet" else _LINE_BUFFER) as source:
+        yield _READERS[suffix](path, source)
 
 
 def table_in(folder: Path, name: str) -> Path | None:
@@ -113,7 +109,7 @@ def _parquet_table(path: Path, source: IO[bytes]) -> _Records:
                 yield from batch.to_pylist()
 
     with _whole(path):
-        file = ParquetFile(source, buffer_size=_BUFFER)
+        file = ParquetFile(source, buffer_size=_PARQUET_BUFFER)
         about, names = file.metadata, list(file.schema_arrow.names)
         check_size(path, about.num_rows, about.num_columns)
         # A page is unpacked as a whole, several times its size; a file of 20 kB may say that it has a gigabyte.
@@ -130,6 +126,16 @@ def _whole(path: Path) -> Iterator[None]:
     except (OSError, ValueError, LookupError, TypeError, MemoryError, NotImplementedError) as error:
         why = " ".join(str(error).split())[:160].rstrip(".")
         raise BadInput(f"{path} cannot be read as Parquet ({why}); get or write the file again.") from None
+
+
+_READERS: Mapping[str, Callable[[Path, IO[bytes]], TableReader]] = {
+    ".tsv": TableReader,
+    ".csv": TableReader,
+    ".parquet": _parquet_table,
+    ".jsonl": _json_table,
+}
+SUFFIXES = tuple(_READERS)
+"""Those of data files, by precedence."""
 
 
 def json_lines(path: Path, source: IO[bytes]) -> Iterator[tuple[int, Any]]:

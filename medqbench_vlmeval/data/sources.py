@@ -54,11 +54,6 @@ def hub_file(task: Task, split: Split) -> hub.HubFile:
     return replace(_FILES[task], name=_FILES[task].name.format(split.value.replace("_", "-")))
 
 
-def file_name(task: Task, split: Split) -> str:
-    """The published name of a single task's file."""
-    return hub_file(task, split).name
-
-
 def embedded_folder() -> Path:
     """The folder of the embedded set inside this package."""
     return Path(__file__).parent / "mini"
@@ -74,7 +69,8 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
         BadInput: a named place does not have the file.
         RunFailed: the hub cannot be reached.
     """
-    name = file_name(task, split)
+    wanted = hub_file(task, split)
+    name = wanted.name
     if data_path is not None:
         if not data_path.is_dir():
             return data_path, Origin("file")
@@ -90,7 +86,6 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
                 "there, as 'medqbench data download' does, or correct or unset the variable."
             )
         return file, Origin("folder")
-    wanted = hub_file(task, split)
     revision = hub.revision_for(wanted.repository)
     here = hub.cached(wanted, revision) if COMMIT.fullmatch(revision) else None
     if here is None:
@@ -128,7 +123,7 @@ def load_dataset(
     if combined and data_path is not None and data_path.is_file():
         raise BadInput(
             f"{data_path} is one file, but {name.text} is made of two: give the folder that holds "
-            f"{' and '.join(file_name(part, name.split) for part in name.task.parts)}."
+            f"{' and '.join(hub_file(part, name.split).name for part in name.task.parts)}."
         )
     if combined and data_path is not None and not data_path.is_dir():
         raise BadInput(f"the folder {data_path} does not exist.")
@@ -172,11 +167,12 @@ def load_file(path: Path, images: Images = False, named: Named | None = None) ->
         samples, source = _load_locked(path, None, _store(images), Origin(), named)
         single = samples[0].task
         return SampleSet(path.stem, single, tuple(samples), {single: source})
-    both = [split for split in Split if all(table_in(path, file_name(part, split)) for part in Task.REASONING.parts)]
+    parts = Task.REASONING.parts
+    both = [split for split in Split if all(table_in(path, hub_file(part, split).name) for part in parts)]
     if len(both) != 1:
         raise BadInput(
             f"the folder {path} must hold both reasoning files of exactly one split "
-            f"({' and '.join(_FILES[part].name.format('*') for part in Task.REASONING.parts)}), "
+            f"({' and '.join(_FILES[part].name.format('*') for part in parts)}), "
             f"and {_tables_in(path)}; name one file instead."
         )
     return load_dataset(DatasetName(path.name, Task.REASONING, both[0]), path, images, named)

@@ -223,7 +223,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         only = indexes if indexes is not None and len(indexes) < len(self._samples) else None
         if self.is_second_pass:
             return evaluate_second_pass(Path(eval_file), self.dataset_name, self.first_set, only)
-        extractor = None if self.TASK.is_reasoning else extractor_in_environment()
+        extractor = extractor_in_environment() if self.TASK.is_choice else None
         with judge_progress() as on_progress:
             evaluated = workflows.evaluate(
                 workflows.Request(

@@ -130,7 +130,7 @@ def read_texts(path: Path, what: str, readers: Mapping[str, TextReader]) -> tupl
 
 
 def _read_delimited(path: Path, source: IO[bytes]) -> list[list[str]]:
-    return TableReader(path, source, b"," if path.suffix.lower() == ".csv" else b"\t").all_texts()
+    return TableReader(path, source).all_texts()
 
 
 def _read_json(path: Path, source: IO[bytes]) -> list[list[str]]:

@@ -78,7 +78,7 @@ def _data_doubts(task: Task, evidence: Evidence) -> Iterator[Doubt]:
     counts = published_counts(task, evidence.samples)
     if evidence.split is Split.MINI:
         yield _no("the embedded set is not the benchmark's test split")
-    elif evidence.split is not None and evidence.split.is_dev:
+    elif evidence.split is not None and evidence.split.value.endswith("dev"):
         yield _no("the dev split was used; the published rows are of the test split")
     elif counts is None:
         pass
@@ -126,7 +126,7 @@ def _image_doubts(use: ModelUse | None) -> Iterator[Doubt]:
 def _judge_doubts(task: Task, judge: JudgeSettings | None) -> Iterator[Doubt]:
     """Whether GPT-4o judged by the official protocol."""
     if judge is None:
-        if task.is_reasoning:
+        if not task.is_choice:
             yield _unverified("the judge is not on record")
         return
     if judge.name == RULES:

@@ -53,7 +53,7 @@ def budget_of(request: Request) -> Budget:
     not_judged = Counter[str]()
     with ReplyCache(request.cache, read_only=True) as replies:
         store = replies if request.cache is not None else None
-        if prepared.task.is_reasoning:
+        if not prepared.task.is_choice:
             judge = build_judge(JudgeOptions.from_kit_kwargs(keywords), store, _never_asked)
             not_judged.update(texts_to_judge(samples, predictions)[1].values())
             judges = estimates(judge, samples, predictions, prices, replies.info())

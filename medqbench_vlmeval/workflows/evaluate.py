@@ -170,7 +170,7 @@ def prepare(request: Request) -> Prepared:
         raise BadInput(f"{request.prediction_file} leaves nothing to score for {request.dataset}.")
     samples, predictions = [sample for sample, _ in joined], [prediction for _, prediction in joined]
     provenance = Origin.of(request.sample_set, table, samples, columns)
-    if request.extractor is not None and task.is_reasoning:
+    if request.extractor is not None and not task.is_choice:
         raise BadInput(
             f"{request.prediction_file} is no multiple-choice file: --extractor reads option letters. Leave it out; "
             "reasoning replies are judged with --judge."
@@ -237,7 +237,7 @@ def _evaluated(request: Request) -> Run:
     check_room(vars(paths).values(), MAKE_ROOM)
     if request.leaderboard is not None:
         check_room([request.leaderboard / "leaderboard.json"], MAKE_ROOM)
-    parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared)
+    parts, rows, judge, extractor = (_read if prepared.task.is_choice else _judged)(request, prepared)
     split = ALL_DATASET_NAMES[request.dataset].split if request.dataset in ALL_DATASET_NAMES else None
     parts = {task: with_comparable(part, _evidence(task, split, prepared, judge)) for task, part in parts.items()}
     result = Result(
@@ -403,7 +403,7 @@ def refuse_silence(predictions: Sequence[Prediction], what: str) -> None:
 def _refuse_empty(run: Run) -> None:
     """A reasoning run in which a dimension has no verdict at all has failed, whatever files it wrote."""
     for task, part in run.result.parts.items():
-        titles = DIMENSION_TITLES.values() if task.is_reasoning else ()
+        titles = () if task.is_choice else DIMENSION_TITLES.values()
         if empty := [title for title in titles if part.measures[title].value is None]:
             reason = next(iter(part.unscored_reasons), "no verdict")
             raise RunFailed(

@@ -32,8 +32,9 @@ from medqbench_vlmeval.data.check import check
 from medqbench_vlmeval.data.download import LOCK_NAME, read_lock
 from medqbench_vlmeval.data.image_store import ImageStore, is_content_name
 from medqbench_vlmeval.data.samples import load_table
-from medqbench_vlmeval.data.table import open_table
+from medqbench_vlmeval.data.table import TableReader
 from medqbench_vlmeval.errors import BadInput, MedQBenchError
+from medqbench_vlmeval.files import opened
 from medqbench_vlmeval.predictions import read_predictions, samples_from_table
 from medqbench_vlmeval.report.leaderboard.board import add, read_entries
 from medqbench_vlmeval.runs.files import read_runs
@@ -170,7 +171,8 @@ def check_cells(place: Place, path: Path, delimiter: str) -> None:
     """The cells are what the csv module reads."""
 
     def cells() -> list[list[str]]:
-        with open_table(path, delimiter.encode()) as table:
+        with opened(path) as source:
+            table = TableReader(path, source, delimiter.encode())
             return [
                 list(table.header),
                 *([table.text(row, at) for at in range(len(row.cells))] for row in table.rows()),

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.data.table import open_table
+from medqbench_vlmeval.data.table import TableReader
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import opened
 
 CELL = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0\r"), max_size=12) | st.text(
     '"\t\n ,a', max_size=8
@@ -20,7 +21,8 @@ CELL = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters=
 
 
 def read(path: Path, delimiter: bytes = b"\t") -> tuple[list[str], list[list[str]], str]:
-    with open_table(path, delimiter) as table:
+    with opened(path) as source:
+        table = TableReader(path, source, delimiter)
         rows = [[table.text(row, at) for at in range(len(table.header))] for row in table.rows()]
         return list(table.header), rows, table.sha256
 

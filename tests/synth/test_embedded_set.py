@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from medqbench_vlmeval.benchmark import MODALITIES, Split, Task
-from medqbench_vlmeval.data.sources import file_name
+from medqbench_vlmeval.data.sources import hub_file
 from medqbench_vlmeval.synth.catalogue import Planned
 from medqbench_vlmeval.synth.embedded_set import TABLES, degree_pictures, encode, pictures, render, write_mini
 from medqbench_vlmeval.synth.texts import compare
@@ -146,7 +146,7 @@ def test_pairs_are_balanced_and_end_with_the_better_picture() -> None:
 
 
 def test_each_clinical_question_is_asked_of_the_original_and_of_two_types_at_two_degrees() -> None:
-    assert file_name(Task.DEGRADATION, Split.MINI) == DEGREES_TABLE
+    assert hub_file(Task.DEGRADATION, Split.MINI).name == DEGREES_TABLE
     rows = mini_rows(DEGREES_TABLE)
     assert len({row["index"] for row in rows}) == len({row["image_path"] for row in rows}) == 40
     by_image: dict[str, list[dict[str, str]]] = {}
