@@ -64,6 +64,18 @@ def find_kit() -> InstalledKit | None:
     return InstalledKit(package, name, version.group(1) if version else "unknown", commit)
 
 
+def zoo_calls(config: Path) -> dict[str, ast.Call]:
+    """By model the call that makes it, 'partial(api.GPT4V, model=...)', in the source of the kit's ``config.py``; of
+    two the last, as in the kit, which updates one mapping by the next."""
+    tables = (node for node in ast.walk(ast.parse(config.read_text(encoding="utf-8"))) if isinstance(node, ast.Dict))
+    pairs = (pair for table in tables for pair in zip(table.keys, table.values, strict=True))
+    return {
+        str(key.value): made
+        for key, made in pairs
+        if isinstance(key, ast.Constant) and isinstance(made, ast.Call) and made.args
+    }
+
+
 def zoo_models(kit: InstalledKit) -> tuple[dict[str, str], bool]:
     """What each model takes that the source of the kit's ``config.py`` names, and whether it makes no others when
     imported."""

@@ -90,14 +90,9 @@ def estimates(budget: Budget) -> Iterator[Table | str]:
     if rows:
         counts = [Column(name.replace("_", " "), "number", optional=optional) for name, optional in _COUNTS.items()]
         columns = (Column("judge"), Column("protocol"), *counts, Column("cost", "number"), Column("by batch", "number"))
+        costs = "cost_usd", "cost_batch_usd"
         cells = [
-            (
-                row["judge"],
-                row["protocol"],
-                *(f"{row[name]:,}" for name in _COUNTS),
-                dollars(row["cost_usd"]),
-                dollars(row["cost_batch_usd"]),
-            )
+            (row["judge"], row["protocol"], *(f"{row[of]:,}" for of in _COUNTS), *(dollars(row[of]) for of in costs))
             for row in rows
         ]
         yield table("", columns, cells)

@@ -117,20 +117,13 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
     ) -> None:
         """Load a dataset; the environment variable MEDQBENCH_LIMIT cuts it to a stratified subset of so many samples.
 
-        Args:
-            dataset: a name of the class's task (``benchmark.dataset_names``), or of its second pass; the test split by
-                default.
-            data_path: a local data file to read in place of the published one; for the combined reasoning task the
-                folder of its two files.
-            prompt_style: one of ``prompts.STYLES``, 'official' by default; else the environment variable
-                MEDQBENCH_PROMPT_STYLE.
-            columns: the file's columns by their meanings, ``{"severity": "grade"}``; else the environment variable
-                MEDQBENCH_COLUMNS.
-            window: 'LOW,HIGH', through which deep grey is shown where neither row nor file states a window; else the
-                environment variable MEDQBENCH_WINDOW.
-
-        Raises:
-            BadInput: the name, the file, the style, a column or the limit cannot be used.
+        ``dataset`` is a name of the class's task (``benchmark.dataset_names``), or of its second pass; the test split
+        by default. ``data_path`` is a local data file to read in place of the published one, for the combined reasoning
+        task the folder of its two files. ``prompt_style`` is one of ``prompts.STYLES``, 'official' by default;
+        ``columns`` are the file's by their meanings, ``{"severity": "grade"}``; ``window`` is 'LOW,HIGH', through which
+        deep grey is shown where neither row nor file states one. Where these are not given, the environment variables
+        MEDQBENCH_PROMPT_STYLE, MEDQBENCH_COLUMNS and MEDQBENCH_WINDOW are asked. Raises BadInput where the name, the
+        file, the style, a column or the limit cannot be used.
         """
         watch_inference(_MedQBenchDataset)
         # The kit's own constructor evaluates cells as Python; nothing of it is needed.

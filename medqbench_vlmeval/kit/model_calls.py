@@ -34,7 +34,7 @@ from medqbench_vlmeval.judge.completion import failure_in, inside, parsed, short
 from medqbench_vlmeval.judge.secrets import is_secret_name, masked_traceback, shown_url
 from medqbench_vlmeval.kit.guards import replaced
 from medqbench_vlmeval.kit.options import RunOptions
-from medqbench_vlmeval.kit_version import InstalledKit
+from medqbench_vlmeval.kit_version import InstalledKit, zoo_calls
 from medqbench_vlmeval.predictions.files import UNKNOWN_REASON, failure_reason
 
 GAVE_UP = "Failed to obtain answer via API."
@@ -193,15 +193,12 @@ def missing_weights(models: Mapping[str, object], kit: InstalledKit) -> dict[str
 
 def _weights_in_zoo(kit: InstalledKit) -> dict[str, str]:
     paths: dict[str, str] = {}
-    tree = ast.parse((kit.package / "config.py").read_text(encoding="utf-8"))
-    for table in (node for node in ast.walk(tree) if isinstance(node, ast.Dict)):
-        for key, made in zip(table.keys, table.values, strict=True):
-            if isinstance(key, ast.Constant) and isinstance(made, ast.Call) and made.args:
-                arguments = {word.arg: word.value for word in made.keywords}
-                values = (arguments[name] for name in _WEIGHTS if name in arguments)
-                texts = [value.value for value in values if isinstance(value, ast.Constant)]
-                if ast.unparse(made.args[0]).startswith("vlm.") and texts and isinstance(texts[0], str):
-                    paths[str(key.value)] = texts[0]
+    for model, made in zoo_calls(kit.package / "config.py").items():
+        arguments = {word.arg: word.value for word in made.keywords}
+        values = (arguments[name] for name in _WEIGHTS if name in arguments)
+        texts = [value.value for value in values if isinstance(value, ast.Constant)]
+        if ast.unparse(made.args[0]).startswith("vlm.") and texts and isinstance(texts[0], str):
+            paths[model] = texts[0]
     return paths
 
 

@@ -114,7 +114,7 @@ def finish(job: Job, outcome: Outcome, entries: Entries, *, model: str) -> Outco
         cls(**entry).evaluate(str(second))
     except MedQBenchError as error:
         return Outcome(f"{job.dataset} with {job.model} failed: {error}")
-    return Outcome(None, robustness_paths(second).numbers)
+    return Outcome(None, robustness_paths(second).score)
 
 
 def _first_pass_file(second: Path, model: str, dataset: str) -> Path:

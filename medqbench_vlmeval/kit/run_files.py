@@ -82,7 +82,7 @@ def outcome_of(job: Job, work_dir: Path, started: datetime, reason: str | None =
     elif status != "done":
         failure = f"{name} {why or f'did not finish; the log in {work_dir} says why.'}"
     predictions = folder / f"{of_model.name}_{job.dataset}{PREDICTION_SUFFIXES[0]}"
-    score = robustness_paths(predictions).numbers if job.second_pass else result_paths(predictions).score
+    score = robustness_paths(predictions).score if job.second_pass else result_paths(predictions).score
     if failure is None and "error_message" in entry:
         # Of an error without words the kit keeps an empty text.
         failure = f"{name} {why or f'failed without a message; the log in {work_dir} says more.'}"

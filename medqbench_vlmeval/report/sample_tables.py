@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from operator import attrgetter
 from pathlib import Path
@@ -127,7 +127,8 @@ def _pictures(rows: Sequence[SampleRow], images: ImageFiles) -> dict[int, list[T
     """The first images of failed samples that can be shown, by the sample's place."""
     # Each of two tasks has its share.
     most = _PICTURES // len({row.sample.task for row in rows} or {None})
-    failed = [at for task in Task for at in [*_failures(rows, task)][:most]]
+    failed = [at for at, row in enumerate(rows[:_MAX_ROWS]) if has_failed(row)]
+    failed = [at for task in Task for at in [of for of in failed if rows[of].sample.task is task][:most]]
     names = [(at, name) for at in failed for name in rows[at].sample.image_refs[:_IMAGES_A_PICTURE]]
     paths = [images.path(rows[at].sample.task, name) for at, name in names]
     pictures: dict[int, list[Thumbnail]] = {}
@@ -136,10 +137,6 @@ def _pictures(rows: Sequence[SampleRow], images: ImageFiles) -> dict[int, list[T
             if small is not None:
                 pictures.setdefault(at, []).append(small)
     return pictures
-
-
-def _failures(rows: Sequence[SampleRow], task: Task) -> Iterator[int]:
-    return (at for at, row in enumerate(rows[:_MAX_ROWS]) if row.sample.task is task and has_failed(row))
 
 
 def has_failed(row: SampleRow) -> bool:

@@ -34,17 +34,12 @@ EXTRA = 10  # optional columns from here on go before names are folded
 
 @dataclass(frozen=True)
 class Item:
-    """A value with what sets it apart from the rest of its column or row.
+    """A value (None is an empty cell) with what sets it apart from the rest of its column or row.
 
-    Args:
-        value: what is shown; None is an empty cell.
-        kind: another kind than the column's.
-        few: the value rests on few samples.
-        bold, underlined: the best and the second best number of a column.
-        fill: a colour by meaning, on sheets.
-        mark: a footnote mark behind the value ('†'), not on sheets.
-        link: an address to be opened, percent-escaped, on sheets.
-        ends: the interval in words, where it stands in the value's cell.
+    ``kind`` is another one than the column's. ``few``: the value rests on few samples. The best number of a column is
+    ``bold``, the second best ``underlined``. ``fill`` is a colour by meaning, on sheets; ``mark`` a footnote mark
+    behind the value ('†'), not on sheets; ``link`` an address to be opened, percent-escaped, on sheets; ``ends`` the
+    interval in words, where it stands in the value's cell.
     """
 
     value: Value = None
@@ -66,23 +61,18 @@ Entry = Value | Item
 class Column:
     """One column, and for cells with an interval or a count the columns that go with it.
 
-    Args:
-        head: the column's head.
-        kind: what its values are: 'text', 'number' (any number as it is), 'count', 'percent' (two digits), 'share' (a
-            percentage with one digit), 'score' (three digits), 'points' and 'score_points' (differences of the two,
-            with a sign), 'mark' (a verdict: whole, or a mean with two digits) or 'p' (a p value).
-        interval: what names the ends of the cells' intervals: '95%' gives the columns '95% low' and '95% high' on a
-            sheet and in CSV, and '95% interval' in text; None for a column without intervals.
-        n: the head of a column of what the cells rest on; None for none. In text the head is 'n'.
-        optional: which columns go first where a terminal is too narrow: the highest; 0 stays. Names are folded when all
-            from :data:`EXTRA` on are gone.
-        only: where alone the column is shown.
-        brief: text shows the value alone, without interval and n.
-        inline: text shows the interval inside the value's cell.
-        width: of a column that wraps, on a sheet, in characters at most; the others are as wide as they need.
-        wrap: long texts wrap on a sheet, and give their row its height.
-        top: the end of a colour scale on a sheet, which begins at 0; None for none.
-        is_end: its values are ends of intervals, on a sheet in grey.
+    ``kind`` is what its values are: 'text', 'number' (any number as it is), 'count', 'percent' (two digits), 'share' (a
+    percentage with one digit), 'score' (three digits), 'points' and 'score_points' (differences of the two, with a
+    sign), 'mark' (a verdict: whole, or a mean with two digits) or 'p' (a p value). ``interval`` names the ends of the
+    cells' intervals: '95%' gives the columns '95% low' and '95% high' on a sheet and in CSV, '95% interval' in text;
+    None for a column without intervals. ``n`` is the head of a column of what the cells rest on, in text 'n'; None for
+    none. Where a terminal is too narrow the columns with the highest ``optional`` go first, and 0 stays; names are
+    folded when all from :data:`EXTRA` on are gone. ``only`` is where alone the column is shown.
+
+    Text shows of a ``brief`` column the value alone, of an ``inline`` one the interval inside the value's cell. On a
+    sheet long texts ``wrap`` within ``width`` characters and give their row its height, while other columns are as wide
+    as they need; ``top`` is the end of a colour scale that begins at 0, None for none; ``is_end`` values, ends of
+    intervals, are grey.
     """
 
     head: str

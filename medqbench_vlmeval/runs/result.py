@@ -71,6 +71,7 @@ _JUDGED_EARLIER = (
     "an earlier version of this package called the result comparable, which did not ask for all that it takes; "
     "'medqbench score' judges it anew"
 )
+_IN_ROUNDS = ("same", "kappa", "mean_absolute_difference")
 _VERDICT = ("score", "reason", "reply", "prompt_sha256", "judge", "asks", "from_cache")
 
 
@@ -354,7 +355,8 @@ def _part_json(part: TaskResult) -> Json:
     optional: Json = {
         "conclusions": part.conclusions and _conclusions_json(part.conclusions),
         "inference_failures": part.inference_failures or None,
-        "between_rounds": part.between_rounds and _each(_rounds_json, part.between_rounds),
+        "between_rounds": part.between_rounds
+        and _each(lambda of: {"n_pairs": of.n, **json_of(of, *_IN_ROUNDS)}, part.between_rounds),
         "between_judges": panel and {"means": panel.means, "pairs": _each(agreement_to_json, panel.pairs, 3)},
         "extractor": part.extractor and _extractor_json(part.extractor),
         "kit_reading": _each(_group_json, part.kit_reading) or None,
@@ -466,10 +468,6 @@ def _conclusions_json(check: ConclusionCheck) -> Json:
 def agreement_to_json(agreement: Agreement) -> Json:
     """How two scorers agree, as results and comparisons hold it."""
     return json_of(agreement, "n", "same", "kappa")
-
-
-def _rounds_json(agreement: Agreement) -> Json:
-    return {"n_pairs": agreement.n, **json_of(agreement, "same", "kappa", "mean_absolute_difference")}
 
 
 def _usage_json(usage: JudgeUsage) -> Json:

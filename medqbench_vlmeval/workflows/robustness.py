@@ -43,7 +43,7 @@ from medqbench_vlmeval.scoring.robustness import (
     score_preferences,
     turned,
 )
-from medqbench_vlmeval.types import LEVEL, Cell, PredictionStatus, Sample, SampleSet
+from medqbench_vlmeval.types import LEVEL, Cell, PredictionStatus, ResultPaths, Sample, SampleSet
 from medqbench_vlmeval.workflows.evaluate import refuse_silence
 
 ENDING = "_consistency"
@@ -81,21 +81,12 @@ class PassesRequest:
 
 
 @dataclass(frozen=True)
-class RobustnessPaths:
-    """The three files of a comparison: numbers, one line a pair, and both as a workbook."""
-
-    numbers: Path
-    pairs: Path
-    report: Path
-
-
-@dataclass(frozen=True)
 class ComparedPasses:
     """A finished comparison, the content of ``_consistency.json``, and where all was written."""
 
     comparison: PassComparison
     result: dict[str, Any]
-    paths: RobustnessPaths
+    paths: ResultPaths
 
 
 @dataclass(frozen=True)
@@ -119,10 +110,11 @@ class _Passes:
         return Task.PERCEPTION if self.choices else Task.COMPARATIVE
 
 
-def robustness_paths(second: Path, out: Path | None = None, stem: str | None = None) -> RobustnessPaths:
-    """The result files of a second pass's prediction file, beside it and under its own stem unless said otherwise."""
+def robustness_paths(second: Path, out: Path | None = None, stem: str | None = None) -> ResultPaths:
+    """The numbers, the pairs and the workbook of a second pass's prediction file, beside it and under its own stem
+    unless said otherwise."""
     folder, name = out if out is not None else second.parent, stem if stem is not None else second.stem
-    return RobustnessPaths(*(folder / f"{name}{ENDING}{suffix}" for suffix in (".json", ".jsonl", ".xlsx")))
+    return ResultPaths(*(folder / f"{name}{ENDING}{suffix}" for suffix in (".json", ".jsonl", ".xlsx")))
 
 
 def compare_passes(request: PassesRequest) -> ComparedPasses:
@@ -167,10 +159,10 @@ def compare_passes(request: PassesRequest) -> ComparedPasses:
     }
     from medqbench_vlmeval.report.robustness_tables import write_robustness
 
-    with writing(paths.numbers.parent, MAKE_ROOM):
-        write_jsonl(paths.pairs, (_pair_json(pair) for pair in passes.choices or passes.preferences))
+    with writing(paths.score.parent, MAKE_ROOM):
+        write_jsonl(paths.samples, (_pair_json(pair) for pair in passes.choices or passes.preferences))
         write_robustness(paths.report, comparison)
-        write_json(paths.numbers, result)
+        write_json(paths.score, result)
     return ComparedPasses(comparison, result, paths)
 
 

@@ -137,8 +137,8 @@ def test_the_files_and_the_terminal(tmp_path, capsys):
     assert [path.name for path in vars(result.paths).values()] == [
         f"m_{PERCEPTION}_robustness_consistency{ending}" for ending in (".json", ".jsonl", ".xlsx")
     ]
-    assert json.loads(result.paths.numbers.read_text(encoding="utf-8")) == result.result
-    rows = [json.loads(line) for line in result.paths.pairs.read_text(encoding="utf-8").splitlines()]
+    assert json.loads(result.paths.score.read_text(encoding="utf-8")) == result.result
+    rows = [json.loads(line) for line in result.paths.samples.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 75
     assert rows[0]["second_text"] == rows[0]["right"]
     book = openpyxl.load_workbook(result.paths.report)
@@ -167,7 +167,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path):
     other = write(tmp_path, "h", PERCEPTION, right, drop={"mini-p001"})
     with pytest.raises(BadInput, match="no sample in common"):
         compared(tmp_path, other, half, sample_set=samples_of(PERCEPTION))
-    target = robustness_paths(second, tmp_path).pairs
+    target = robustness_paths(second, tmp_path).samples
     target.write_bytes(first.read_bytes())
     with pytest.raises(BadInput, match="would replace a prediction file"):
         compare_passes(PassesRequest(target, second, "m", "d", tmp_path))
@@ -240,7 +240,7 @@ def test_a_column_of_that_name_with_something_else_is_nothing_to_us(tmp_path, ca
 
 def test_its_result_is_refused_by_the_board(tmp_path, capsys):
     result = compared(tmp_path, *both(tmp_path, right))
-    code, _, err = run(capsys, "leaderboard", "add", result.paths.numbers, "--board", tmp_path / "board")
+    code, _, err = run(capsys, "leaderboard", "add", result.paths.score, "--board", tmp_path / "board")
     assert code == 2
     assert "is not a '_score.json'" in err or "no result" in err
     code, _, err = run(capsys, "leaderboard", "add", tmp_path / "out", "--board", tmp_path / "board")

@@ -87,15 +87,8 @@ def _marker(run: DrawnRun, cell: Cell) -> dict[str, Any]:
     """The marker of a run's number, hollow where it rests on few samples."""
     look = look_of(run.place)
     fill, edge, width = ("none", look.colour, 0.9) if cell.few else (look.colour, INK, 0.4)
-    return {
-        "marker": look.marker,
-        "linestyle": "none",
-        "ms": 3.9,
-        "mfc": fill,
-        "mec": edge,
-        "mew": width,
-        "clip_on": False,
-    }
+    form = {"marker": look.marker, "linestyle": "none", "ms": 3.9, "clip_on": False}
+    return {**form, "mfc": fill, "mec": edge, "mew": width}
 
 
 def _draw_lines(figure: Figure) -> Sheet:

@@ -43,7 +43,7 @@ from medqbench_vlmeval.files import (
     storable,
     write_bytes,
 )
-from medqbench_vlmeval.kit_version import find_kit
+from medqbench_vlmeval.kit_version import find_kit, zoo_calls
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
 from medqbench_vlmeval.runs.result import MODALITY, top_of
@@ -297,20 +297,11 @@ def meta_json(model: str, config: Path | None = None) -> Json:
 def _hub_id(model: str, config: Path) -> str | None:
     """The hub's repository that the kit's configuration, which is read and not imported, loads a model from."""
     try:
-        tree = ast.parse(config.read_text(encoding="utf-8"))
+        factory = zoo_calls(config).get(model)
     except (OSError, ValueError, SyntaxError):
         # A kit whose configuration looks otherwise is no reason to fail: nothing is known then.
         return None
-    # The last one wins, as in the kit, which updates one mapping by the next: partial(vlm.X, model_path="org/name").
-    factories = {
-        key.value: value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Dict)
-        for key, value in zip(node.keys, node.values, strict=True)
-        if isinstance(key, ast.Constant) and isinstance(value, ast.Call)
-    }
-    factory = factories.get(model)
-    if factory is None or not factory.args or ast.unparse(factory.args[0]).startswith("api."):
+    if factory is None or ast.unparse(factory.args[0]).startswith("api."):
         return None
     weights = [keyword.value for keyword in factory.keywords if keyword.arg in _WEIGHTS]
     names = [value.value for value in weights if isinstance(value, ast.Constant) and isinstance(value.value, str)]
