@@ -27,7 +27,7 @@ from medqbench_vlmeval.judge.secrets import refuse_keys
 
 app = typer.Typer(
     name="medqbench",
-    help="Evaluate multimodal language models on MedQ-Bench: medical image quality assessment.",
+    help="Evaluate multimodal language models on MedQ-Bench and MedQ-Deg (quality of medical images).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

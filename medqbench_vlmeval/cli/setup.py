@@ -18,7 +18,7 @@ from medqbench_vlmeval import __version__
 from medqbench_vlmeval.cli.options import AsJson, Columns, completed, print_json, print_result
 from medqbench_vlmeval.kit_version import NO_KIT, find_kit
 
-data_app = typer.Typer(help="Look at the benchmark's data files.", no_args_is_help=True)
+data_app = typer.Typer(help="Fetch, check, look at and export data files.", no_args_is_help=True)
 patch_app = typer.Typer(help="Patch a VLMEvalKit so that it finds this package by itself.", no_args_is_help=True)
 
 KitDir = Annotated[

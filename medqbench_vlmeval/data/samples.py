@@ -343,7 +343,8 @@ def tell_task(
     if "description" not in columns.names:
         raise BadInput(
             f"{path}: the columns fit no task: perception needs question, A, B and answer, the reasoning tasks need "
-            f"description; columns there: {', '.join(one[:40] for one in header[:40])}. Name the data file with --data."
+            f"description; columns there: {', '.join(one[:40] for one in header[:40])}. Name them (--columns "
+            "'question=Frage'), or where these are predictions, the data file (--data)."
         )
     if any(meaning.endswith(("_a", "_b")) for meaning in columns.names):
         return Task.COMPARATIVE

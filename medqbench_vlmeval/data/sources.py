@@ -186,7 +186,7 @@ def load(data: str, images: Images = False, named: Named | None = None) -> Sampl
     elif path.exists():
         loaded = load_file(path, images, named)
     else:
-        raise BadInput(f"--data {data} is neither a file nor a dataset's name ('medqbench doctor' lists the names).")
+        raise BadInput(f"{data} is neither a file nor a dataset's name ('medqbench list datasets' prints these).")
     return loaded if images else replace(loaded, with_images=partial(load, data, True, named))
 
 

@@ -170,7 +170,8 @@ def _charts_of(run: TaskRun) -> Iterator[_Chart]:
         if 1 <= len(groups := overall_by(run, axis)) <= _MAX_GROUPS:
             named = {shortened(name, _LONGEST_NAME): cell for name, cell in groups.items()}
             unit = unit_words(run.task).capitalize()
-            chart = _Chart(f"{title}, by {axis}{mark}", unit, top_of(run.task), named, [colour] * len(named))
+            words_of = "degradation curve" if axis == words else f"by {axis}"
+            chart = _Chart(f"{title}, {words_of}{mark}", unit, top_of(run.task), named, [colour] * len(named))
             yield replace(chart, is_line=axis == words)
 
 

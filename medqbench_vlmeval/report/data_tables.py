@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from medqbench_vlmeval.benchmark import TASK_TITLES
+from medqbench_vlmeval.benchmark import TASK_TITLES, Task
 from medqbench_vlmeval.data.check import Checked
 from medqbench_vlmeval.data.info import IMAGE_FORM, IMAGE_SIZE, DataInfo, PartInfo
 from medqbench_vlmeval.data.repeats import NEAR
@@ -46,9 +46,9 @@ def info_tables(info: DataInfo) -> Iterator[Table | str]:
         kinds.setdefault(repeat.what, []).append(" / ".join(repeat.samples[:4]))
     rows: list[Sequence[Entry]] = [(kind, len(of), ", ".join(of[:3])) for kind, of in kinds.items()]
     near = f"alike: of the 64 bits of two difference hashes {NEAR} differ at most, as of one image degraded in two ways"
+    title = f"stands twice in {' or '.join((info.name, *info.others))}"
     heads = columns("what", ("n", "count"), "for instance")
-    title = f"What stands twice in {' or '.join((info.name, *info.others))}"
-    yield table(title, heads, rows or [("nothing", 0, "")], [near] if "alike" in str(kinds) else [])
+    yield table(f"What {title}", heads, rows, [near] if "alike" in str(kinds) else []) if rows else f"Nothing {title}"
 
 
 def _meanings(part: PartInfo) -> Table:
@@ -58,6 +58,7 @@ def _meanings(part: PartInfo) -> Table:
     rows = [
         (meaning, f"{name}{' (named)' if meaning in use.named else ''}", _values(part.counts.get(meaning, {})))
         for meaning, name in found.items()
+        if meaning != TASK_TITLES[Task.DEGRADATION]  # a note on the whole file
     ]
     rows += [(name, "(seen)", _values(part.counts[name])) for name in (IMAGE_FORM, IMAGE_SIZE) if name in part.counts]
     notes = [f"{meaning}: {how}" for meaning, how in use.inferred.items()]

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import BadZipFile, ZipFile
 
+from medqbench_vlmeval.benchmark import benchmarks
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import as_file_name, read_bytes, sha256_of, write_text
 from medqbench_vlmeval.judge.secrets import environment_mask, looks_like_key
@@ -30,9 +31,9 @@ _OURS = (_MARK, "docs/hub/spaces-config-reference")
 _INDEX = "README.md"
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _FRONT = {
-    "dataset": "---\npretty_name: MedQ-Bench results\ntags:\n- medical\n- image-quality-assessment\n- MedQ-Bench\n"
+    "dataset": "---\npretty_name: {0} results\ntags:\n- medical\n- image-quality-assessment\n- {1}\n"
     "viewer: false\n---\n",
-    "space": "---\ntitle: MedQ-Bench results\nsdk: static\napp_file: index.html\ntags:\n- MedQ-Bench\n---\n",
+    "space": "---\ntitle: {0} results\nsdk: static\napp_file: index.html\ntags:\n- {1}\n---\n",
 }
 
 
@@ -96,8 +97,10 @@ def _gather(runs: Sequence[Run], folder: Path, kind: str) -> tuple[str, ...]:
         if any(task in result.parts for result in results)
     ]
     page = "" if kind == "space" else "Open `report.html` for every sample, finding and figure.\n\n"
-    text = "\n".join([f"# MedQ-Bench results\n\n{page}{chr(10).join(cards)}\n", *tables, _MARK])
-    write_text(folder / _INDEX, f"{_FRONT[kind]}\n{text}\n")
+    name = benchmarks(task for result in results for task in result.parts)
+    text = "\n".join([f"# {name} results\n\n{page}{chr(10).join(cards)}\n", *tables, _MARK])
+    front = _FRONT[kind].format(name, name.replace(" and ", "\n- "))
+    write_text(folder / _INDEX, f"{front}\n{text}\n")
     return tuple(missing)
 
 
@@ -147,7 +150,7 @@ def _send(paths: Iterable[Path], folder: Path, repository: str, kind: str, publi
         except EntryNotFoundError:
             is_ours = True
         if is_ours:
-            hub.create_commit(repository, added, commit_message="MedQ-Bench results", repo_type=kind)
+            hub.create_commit(repository, added, commit_message="Results by medqbench push", repo_type=kind)
     except Exception as error:  # noqa: BLE001
         # The client raises errors of its own, of the transport and of the disk.
         lines = environment_mask()(str(error)).strip().splitlines() or [type(error).__name__]

@@ -238,7 +238,7 @@ def test_data_info_of_two_files_tells_what_they_share(capsys, tmp_path):
     assert "same image in several files" in out
     dev.unlink()
     code, out, _ = run(capsys, "data", "info", test)
-    assert out.split("What stands twice in x_test")[1].split() == ["what", "n", "for", "instance", "nothing", "0"]
+    assert out.splitlines()[-1] == "Nothing stands twice in x_test"
 
 
 def test_leaderboard_show_has_the_published_rows(capsys, tmp_path, monkeypatch):
