@@ -56,7 +56,7 @@ setup(
         "medqbench_vlmeval.prompts": ["templates.json"],
         "medqbench_vlmeval.report.page": ["assets/*"],
         "medqbench_vlmeval.workflows": ["dataset_card.md.j2"],
-        "medqbench_vlmeval.synth": ["catalogue.json"],
+        "medqbench_vlmeval.synth": ["*.json"],
     },
     install_requires=[
         "typer>=0.12",

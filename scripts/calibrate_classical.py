@@ -53,7 +53,8 @@ def scenes_of(modality: str) -> list[tuple[str, Scene]]:
         return made + [("abdomen", partial(images.upper_abdomen, *cut)) for cut in _ABDOMEN]
     if modality == "Endoscopy":
         return [(f"scene {seed}", partial(images.colon, seed)) for seed in range(4, 16)]
-    boxes, cut = (_RETINA, images.retina) if modality == "Fundus" else (_TISSUE, images.tissue)
+    boxes, name = (_RETINA, "retina.jpg") if modality == "Fundus" else (_TISSUE, "ihc.png")
+    cut = partial(images.photograph, name, modality)
     return [("photograph", partial(cut, *box, mirror)) for box in boxes for mirror in (False, True)]
 
 

@@ -6,9 +6,11 @@ states; for what none of them carries, a colon view and a CT section are drawn f
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -155,26 +157,9 @@ def abdomen(seed: int) -> Picture:
         across = dy * np.cos(turn) - dx * np.sin(turn)
         hu[(across / ry) ** 2 + (along / rx) ** 2 <= 1.0] = value
 
-    put(-100.0, 0.0, 0.0, 0.70, 0.90)  # body with subcutaneous fat
-    put(55.0, 0.0, 0.0, 0.62, 0.82)  # abdominal wall
-    put(-90.0, -0.04, 0.0, 0.53, 0.73)  # peritoneal fat
-    put(62.0, -0.10, -0.36, 0.36, 0.34, 0.3)  # liver
-    put(50.0, 0.04, 0.54, 0.20, 0.12, 0.4)  # spleen
-    put(15.0, -0.16, -0.16, 0.08, 0.06)  # gall bladder
-    put(30.0, -0.30, 0.26, 0.15, 0.24, -0.2)  # stomach
-    put(-900.0, -0.36, 0.26, 0.06, 0.14)  # gas in it
-    put(150.0, 0.18, -0.38, 0.14, 0.10, 0.3)  # kidneys, contrast-enhanced
-    put(150.0, 0.18, 0.36, 0.14, 0.10, -0.3)
-    put(20.0, 0.18, -0.36, 0.05, 0.03)
-    put(20.0, 0.18, 0.34, 0.05, 0.03)
-    put(58.0, 0.44, -0.26, 0.14, 0.19)  # paraspinal muscles
-    put(58.0, 0.44, 0.26, 0.14, 0.19)
-    put(250.0, 0.30, 0.0, 0.13, 0.15)  # vertebra: marrow, canal, cortex
-    put(30.0, 0.46, 0.0, 0.05, 0.055)
-    put(700.0, 0.56, 0.0, 0.06, 0.025)
-    put(185.0, 0.10, 0.07, 0.065, 0.065)  # aorta, enhanced
-    put(140.0, 0.10, -0.10, 0.06, 0.07)  # vena cava
-    put(45.0, -0.06, 0.08, 0.06, 0.22, 0.15)  # pancreas
+    # Value in HU, centre and half-axes (row, column) in half-widths, turn in radians; a later one covers earlier ones.
+    for organ in json.loads((files(__package__) / "organs.json").read_text(encoding="utf-8")).values():
+        put(*organ)
     for angle in np.deg2rad([25.0, 62.0, 118.0, 155.0, 205.0, 335.0]):
         put(650.0, 0.60 * np.sin(angle), 0.79 * np.cos(angle), 0.020, 0.055, angle + np.pi / 2.0)
     for _ in range(9):  # vessels in the liver
@@ -220,20 +205,13 @@ def _file_of(module: str, name: str) -> Path:
     return path
 
 
-def _colour(name: str, box: tuple[int, int, int, int], modality: str, mirror: bool = False) -> Picture:
+def photograph(name: str, modality: str, left: int, top: int, side: int, mirror: bool = False) -> Picture:
+    """A square of one of scikit-image's photographs ('retina.jpg', a fundus of 1411 x 1411; 'ihc.png', a field of
+    immunohistochemistry of 512 x 512), resampled to 288 x 288."""
     with Image.open(_file_of("skimage.data", name)) as opened:
-        pixels = np.asarray(opened.convert("RGB").crop(box), dtype=np.float64) / 255.0
+        square = opened.convert("RGB").crop((left, top, left + side, top + side))
+    pixels = np.asarray(square, dtype=np.float64) / 255.0
     return Picture(np.clip(_resize(pixels, COLOUR_SIZE, mirror), 0.0, 1.0), modality)
-
-
-def retina(left: int = 0, top: int = 0, side: int = 1411, mirror: bool = False) -> Picture:
-    """A square of scikit-image's fundus photograph (1411 x 1411), resampled to 288 x 288."""
-    return _colour("retina.jpg", (left, top, left + side, top + side), "Fundus", mirror)
-
-
-def tissue(left: int = 0, top: int = 0, side: int = 512, mirror: bool = False) -> Picture:
-    """A square of scikit-image's immunohistochemistry field (512 x 512), resampled to 288 x 288."""
-    return _colour("ihc.png", (left, top, left + side, top + side), "Histopathology", mirror)
 
 
 def shepp_logan(margin: int = 0, mirror: bool = False) -> Picture:
