@@ -146,10 +146,6 @@ def _read_json(path: Path, source: IO[bytes]) -> list[list[str]]:
     return _from_records(enumerate(value, start=1), path) if isinstance(value, list) else _from_columns(value, path)
 
 
-def _read_jsonl(path: Path, source: IO[bytes]) -> list[list[str]]:
-    return _from_records(json_lines(path, source), path)
-
-
 def _from_records(records: Iterable[tuple[int, Any]], path: Path) -> list[list[str]]:
     columns: dict[str, None] = {}
     rows: list[dict[str, str]] = []
@@ -192,7 +188,7 @@ READERS: Mapping[str, TextReader] = {
     ".csv": _read_delimited,
     ".tsv": _read_delimited,
     ".json": _read_json,
-    ".jsonl": _read_jsonl,
+    ".jsonl": lambda path, source: _from_records(json_lines(path, source), path),
 }
 SUFFIXES = tuple(READERS)
 

@@ -157,39 +157,31 @@ class OfficialTexts:
     templates: Mapping[Task, Mapping[str, str]]
 
 
-@lru_cache(maxsize=1)
-def official_texts() -> OfficialTexts:
-    """The texts of the installed kit, read once a process. Raises MissingDependency where no kit is installed. Raises
-    BadInput where the kit's source is not as expected; the message names the file."""
-    return read_texts(_package())
-
-
 @lru_cache(maxsize=2)
-def official_question(task: Task) -> QuestionText:
-    """The installed kit's prompt of a multiple-choice task, read once; errors as in :func:`official_texts`."""
-    return read_question(_package(), task)
-
-
-def _package() -> Path:
-    if (kit := find_kit()) is None:
-        raise MissingDependency(NO_OFFICIAL_TEXTS)
-    return kit.package
-
-
-def read_texts(package: Path) -> OfficialTexts:
-    """The texts of the kit whose folder ``vlmeval`` is ``package``. Raises BadInput where a source file is missing or
-    not as expected; the message names it."""
-    modules = {task: SourceModule(package / "dataset" / file) for task, file in _TASK_FILES.items()}
+def official_texts(package: Path | None = None) -> OfficialTexts:
+    """The texts of the installed kit, or of one whose folder ``vlmeval`` is ``package``, read once a process. Raises
+    MissingDependency where no kit is installed. Raises BadInput where a source file of the kit is missing or not as
+    expected; the message names it."""
+    modules = {task: _module(package, file) for task, file in _TASK_FILES.items()}
     return OfficialTexts(
         {task: _default_question(module) for task, module in modules.items()},
         {task: _templates(module, _TEMPLATE_NAMES[task]) for task, module in modules.items()},
     )
 
 
-def read_question(package: Path, task: Task) -> QuestionText:
-    """The prompt of a multiple-choice task in the kit whose folder ``vlmeval`` is ``package``; errors as in
-    :func:`read_texts`."""
-    return _question_text(SourceModule(package / "dataset" / _QUESTION_FILES[task]))
+@lru_cache(maxsize=2)
+def official_question(task: Task, package: Path | None = None) -> QuestionText:
+    """The kit's prompt of a multiple-choice task, read once; ``package`` and errors are those of
+    :func:`official_texts`."""
+    return _question_text(_module(package, _QUESTION_FILES[task]))
+
+
+def _module(package: Path | None, file: str) -> SourceModule:
+    if package is None:
+        if (kit := find_kit()) is None:
+            raise MissingDependency(NO_OFFICIAL_TEXTS)
+        package = kit.package
+    return SourceModule(package / "dataset" / file)
 
 
 def _templates(module: SourceModule, name: str) -> Mapping[str, str]:

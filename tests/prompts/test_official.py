@@ -7,7 +7,7 @@ import pytest
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, MissingDependency
 from medqbench_vlmeval.prompts import build_text, official
-from medqbench_vlmeval.prompts.official import read_question, read_texts
+from medqbench_vlmeval.prompts.official import official_question, official_texts
 from medqbench_vlmeval.types import Sample
 
 # Hand-made kits: the three source files with invented texts, in the shape that the real ones have.
@@ -73,23 +73,23 @@ def make_kit(root: Path, **replaced: str) -> Path:
 
 
 def read_all(package: Path) -> None:
-    read_texts(package)
+    official_texts(package)
     for task in (Task.PERCEPTION, Task.DEGRADATION):
-        read_question(package, task)
+        official_question(task, package)
 
 
 def test_the_question_prompt_is_the_kits_format_in_the_kits_order_without_gaps(tmp_path: Path) -> None:
     braces = QUESTION_FILE.replace("{k}={v}", "{{{k}}}={v}")
     package = make_kit(tmp_path, medqbench_mcq=braces)
     texts = {"D": "{four}", "A": " one ", "C": "  ", "E": "five"}
-    asked = read_question(package, Task.PERCEPTION).prompt("Is {it} so?", texts)
+    asked = official_question(Task.PERCEPTION, package).prompt("Is {it} so?", texts)
     assert asked == "Ask: Is {it} so?\nOf {A}=one; {D}={four}!"
-    asked = read_question(package, Task.DEGRADATION).prompt("Is {it} so?", texts)
+    asked = official_question(Task.DEGRADATION, package).prompt("Is {it} so?", texts)
     assert asked == "Say: Is {it} so?\nOf A=one; D={four}; E=five!"
 
 
 def test_templates_and_default_questions_are_followed_through_other_modules(tmp_path: Path) -> None:
-    texts = read_texts(make_kit(tmp_path))
+    texts = official_texts(make_kit(tmp_path))
     assert texts.task_texts == {Task.NO_REFERENCE: "Describe it.", Task.COMPARATIVE: "Compare them."}
     templates = texts.templates
     assert templates[Task.NO_REFERENCE]["completeness"] == "Compare [MLLM DESC] with [GOLDEN DESC] c"
@@ -101,9 +101,9 @@ def test_templates_and_default_questions_are_followed_through_other_modules(tmp_
 def test_another_wording_has_another_hash(tmp_path: Path) -> None:
     kits = [make_kit(tmp_path / name) for name in ("one", "same")]
     kits.append(make_kit(tmp_path / "other", medqbench_mcq=QUESTION_FILE.replace("Ask", "Tell")))
-    first, same, other = (read_question(kit, Task.PERCEPTION).sha256() for kit in kits)
+    first, same, other = (official_question(Task.PERCEPTION, kit).sha256() for kit in kits)
     assert first == same != other
-    assert read_question(kits[0], Task.DEGRADATION).sha256() not in (first, other)
+    assert official_question(Task.DEGRADATION, kits[0]).sha256() not in (first, other)
 
 
 @pytest.mark.parametrize(
