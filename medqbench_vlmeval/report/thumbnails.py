@@ -93,6 +93,20 @@ def _thumbnail(path: Path | None, side: int, as_jpeg: bool = False) -> Thumbnail
     return Thumbnail(out.getvalue(), (width, height), small.width, shown)
 
 
+def look_at(path: Path) -> tuple[int, int, str, str | None] | None:
+    """An image's width and height in pixels, its format in small letters and how :func:`lossless` shows it (see
+    :func:`shown_as`); None where it is not shown: it cannot be read, or is too large."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            (width, height), kind, words = image.size, str(image.format).lower(), shown_as(image)
+        is_small = width * height <= MAX_PIXELS and path.stat().st_size <= MAX_FILE_BYTES
+    except (*DECODER_ERRORS, Image.DecompressionBombError):
+        return None
+    return (width, height, kind, words) if is_small else None
+
+
 def shown_as(image: Image) -> str | None:
     """How :func:`lossless` shows an image that browsers do not show as it is; None for one that they do."""
     return f"{image.format} shown as PNG" if image.format in ("TIFF", "JPEG2000", "PPM") else None

@@ -13,7 +13,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import read_bytes, write_text, writing
 from medqbench_vlmeval.report.page.page import json_text, render
 from medqbench_vlmeval.report.rating_sheet import RatingRow, criteria_of_answer
-from medqbench_vlmeval.report.thumbnails import FORMATS, MAX_FILE_BYTES, MAX_PIXELS, lossless, shown_as
+from medqbench_vlmeval.report.thumbnails import MAX_FILE_BYTES, look_at, lossless
 
 REFERENCES = ("shown", "hidden", "after")
 """Whether raters see the reference: always, never, or once they rated an answer."""
@@ -61,14 +61,11 @@ def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, referenc
 
 def _picture(path: Path) -> tuple[str, int, int, str | None] | None:
     """An image's address, width and height, and how it is shown where browsers do not show the file itself."""
-    from PIL import Image
-
+    if (look := look_at(path)) is None:
+        return None
+    width, height, kind, words = look
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            (width, height), kind, words = image.size, (image.format or "").lower(), shown_as(image)
-        if width * height > MAX_PIXELS:
-            return None
         data = lossless(path) if words else read_bytes(path, MAX_FILE_BYTES)
-    except (*DECODER_ERRORS, BadInput, Image.DecompressionBombError):
+    except (*DECODER_ERRORS, BadInput):
         return None
     return f"data:image/{'png' if words else kind};base64,{b64encode(data).decode()}", width, height, words

@@ -105,18 +105,12 @@ class WorkFolder:
 
     def _picture(self, place: int, name: str, folder: Path | None) -> list[Any]:
         """A picture as the page's script knows it (see data.js); the name alone where there is no image."""
-        from PIL import Image
-
         path = thumbnails.find_image(folder, name)
         if path is None and folder != embedded_folder() / "images":
             path = thumbnails.find_image(self._store, name)
-        try:
-            with Image.open(path or "", formats=thumbnails.FORMATS) as image:
-                (width, height), kind, words = image.size, str(image.format).lower(), thumbnails.shown_as(image)
-        except (*DECODER_ERRORS, Image.DecompressionBombError):
+        if path is None or (look := thumbnails.look_at(path)) is None:
             return [name]
-        if path is None or width * height > thumbnails.MAX_PIXELS or path.stat().st_size > thumbnails.MAX_FILE_BYTES:
-            return [name]
+        width, height, kind, words = look
         self._images[str(place)] = path, f"image/{kind}", words
         shown = max(1, round(width * min(1, thumbnails.LARGE / max(width, height))))
         original = [f"images/{place}/full", *([[f"images/{place}/file", words]] if words else [])]
