@@ -98,6 +98,8 @@ DEGREES = ("L0", "L1", "L2")
 """MedQ-Deg's severities: the original, moderately and severely degraded."""
 SCOPES = ("general", "modality-specific")
 DIFFICULTIES = ("coarse-grained", "fine-grained")
+AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "category", "degradation")
+"""Along which samples of either benchmark are told apart, in the order of their columns."""
 UNKNOWN = "unknown"
 """What a sample without a value stands under on any of these axes."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, OPTION_LETTERS, Comparable
+from medqbench_vlmeval.benchmark import AXES, DIMENSIONS, OPTION_LETTERS, Comparable
 from medqbench_vlmeval.errors import MissingDependency
 from medqbench_vlmeval.types import Result, SampleRow, SampleSet
 
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _HEADS = ("task", "measure", "value", "low", "high", "n")
-_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "category", "degradation")
 _CHOICE = ("extracted", "rule", "correct", "confidence")
-_TEXTS = ("index", "task", "question", *OPTION_LETTERS, "answer", "description", *_AXES, "pair")
+_TEXTS = ("index", "task", "question", *OPTION_LETTERS, "answer", "description", *AXES, "pair")
 
 
 def html_table(result: Result) -> str:
@@ -48,7 +47,7 @@ def frame(rows: Sequence[SampleRow]) -> DataFrame:
 def _record(row: SampleRow) -> dict[str, Any]:
     sample = row.sample
     record: dict[str, Any] = {"index": sample.index, "task": sample.task.value}
-    record |= {name: getattr(sample, name) for name in (*_AXES, "question")} | {"prediction": row.prediction.text}
+    record |= {name: getattr(sample, name) for name in (*AXES, "question")} | {"prediction": row.prediction.text}
     if sample.task.is_choice:
         record |= {"answer": sample.answer, **{name: getattr(row, name) for name in _CHOICE}}
     else:

@@ -199,11 +199,9 @@ def _near_words(text: str) -> list[str]:
 
 
 def _mended(text: str) -> tuple[Mapping[str, object], str]:
-    """The entries of the object with which a reply ends, though it is no valid JSON, and how it is written.
-
-    Nothing is taken from a reply with several, or one that does not end, and nothing where the scores are other ones
-    than those written there: a sentence with quotes in it may have been taken for keys.
-    """
+    """The entries of the object with which a reply ends, though it is no valid JSON, and how it is written. Nothing is
+    taken from a reply with several, or one that does not end, and nothing where the scores are other ones than those
+    written there: a sentence with quotes in it may have been taken for keys."""
     start, end = text.find("{"), text.rfind("}") + 1
     written = text[start:end]
     if start < 0 or not written or len(written) > _MOST_MENDED or not _MENDED_BEHIND.fullmatch(text, end):

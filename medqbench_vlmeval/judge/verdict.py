@@ -118,10 +118,8 @@ def _read_number(text: str, at: int, labelled: bool) -> _Number | None:
 
 
 def _is_enumerated(text: str, number: _Number) -> bool:
-    """Whether the number opens a list of criteria ('2 for all, 1 for some, 0 for none').
-
-    A legend in brackets behind a verdict ('2 (0: none, 1: some, 2: all)') makes no list of it.
-    """
+    """Whether the number opens a list of criteria ('2 for all, 1 for some, 0 for none'). A legend in brackets behind a
+    verdict ('2 (0: none, 1: some, 2: all)') makes no list of it."""
     if not (number.criterion or number.heading) or _LEGEND.match(text, number.end):
         return False
     if sorted(_headings(text)) == ["0", "1", "2"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 from urllib.parse import quote
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Comparable, Task
+from medqbench_vlmeval.benchmark import AXES, DIMENSION_TITLES, Comparable, Task
 from medqbench_vlmeval.data import ImageStore
 from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.data.sources import embedded_folder
@@ -34,7 +34,6 @@ _IMAGES_A_PICTURE, _SIDE = 2, 96  # side in pixels
 
 R = TypeVar("R")
 Read: TypeAlias = tuple[Column, Callable[[R], Entry]]
-_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "category", "degradation")
 
 
 def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: int = _MAX_ROWS) -> int:
@@ -108,7 +107,7 @@ def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], 
         _UNSCORED,
         _CUT,
         _field("confidence"),
-        *(_field(f"sample.{axis}") for axis in _AXES),
+        *(_field(f"sample.{axis}") for axis in AXES),
         *_images(images),
         (Column("all images", optional=1, width=26, wrap=True), _all_images),
         (Column("comparable", optional=1), lambda _: mark),
@@ -149,7 +148,7 @@ def add_brief_samples(sheet: Sheet, runs: Sequence[TaskRun], rows: Sequence[Samp
     is_perception = runs[0].task.is_choice
     # The sheet's own tables, wider for judged runs, stand above these columns: the narrow ones come first.
     task: list[Read[SampleRow]] = [_field("sample.task.value", head="task")] if len(runs) > 1 else []
-    axes = [_field(f"sample.{axis}") for axis in (_AXES[1:3] if is_perception else _AXES[2:])]
+    axes = [_field(f"sample.{axis}") for axis in (AXES[1:3] if is_perception else AXES[2:])]
     prediction = _field("prediction.text", 60, "prediction", optional=0, wrap=True)
     reads = [*_labels(task), *axes, *_images(images), *_results(is_perception), _UNSCORED, _QUESTION, prediction, _CUT]
     return add_rows(sheet, reads, rows, _MAX_ROWS_BY_MODALITY)

@@ -23,6 +23,7 @@ from medqbench_vlmeval.benchmark import (
     Task,
     measure_axis,
 )
+from medqbench_vlmeval.data.columns import AXES
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
@@ -62,7 +63,7 @@ _ESTIMATE = ("value", "low", "high", "n", "few")
 _CONTRASTS = ("drops", "calibration")
 _ROUNDING = 1e-6  # of a mean or an interval's end at the end of the scale
 _DETAILS = frozenset(field.name for field in fields(Details))
-_SAMPLE = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation", "question")
+_SAMPLE = (*AXES, "question")
 _DEG_SAMPLE = ("category", "pair")  # written where they are known
 _ROW = ("error_kinds", "unscored", "extracted", "rule", "correct", "confidence", "conclusion", "score")
 # What a row says of a reply that is not there.

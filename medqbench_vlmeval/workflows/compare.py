@@ -252,11 +252,9 @@ def _order(index: str) -> tuple[int, int, str]:
 
 
 def _shared_tasks(run_sets: Sequence[RunSet]) -> tuple[list[tuple[Task, str | None, list[ComparedRun]]], list[str]]:
-    """The runs of the tasks that two run sets or more have, and what only one of them has, a sentence each.
-
-    A task that a run set has in several datasets is matched by the dataset's name, else by the task alone. Runs of
-    one task that share no sample (of the embedded set and of the test split, say) are compared apart.
-    """
+    """The runs of the tasks that two run sets or more have, and what only one of them has, a sentence each. A task that
+    a run set has in several datasets is matched by the dataset's name, else by the task alone. Runs of one task that
+    share no sample (of the embedded set and of the test split, say) are compared apart."""
     several: set[Task] = set()
     for run_set in run_sets:
         counts = Counter(task for run in run_set.runs for task in run.result.parts)

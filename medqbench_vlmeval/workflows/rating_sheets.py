@@ -235,11 +235,9 @@ def _is_entry(entry: object) -> bool:
 
 
 def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[str, Mapping[str, Any]]:
-    """The key's entries by rating id: of the file given, of the one named as the sheet, or of one beside it.
-
-    Each rater fills a copy of the sheet, so that its name need not be the key's. ``ids`` are the rated ones with the
-    numbers of their rows.
-    """
+    """The key's entries by rating id: of the file given, of the one named as the sheet, or of one beside it. Each rater
+    fills a copy of the sheet, so that its name need not be the key's. ``ids`` are the rated ones with the numbers of
+    their rows."""
     own = sheet.with_name(f"{sheet.stem}{KEY_ENDING}")
     candidates = [key] if key else [own] if own.is_file() else sorted(sheet.parent.glob(f"*{KEY_ENDING}"))
     for candidate in candidates:

@@ -114,11 +114,9 @@ def merge(
 
 
 def _values_of(run: TaskRun) -> Values:
-    """One task's numbers as such a file holds them: percent (0-100), or means (0-2) and their sum (0-8).
-
-    Readers of such files take all keys of a dataset for columns of numbers, so that modalities stand beside the
-    question types or dimensions, and the mark is a number too. A measure that no sample has is None.
-    """
+    """One task's numbers as such a file holds them: percent (0-100), or means (0-2) and their sum (0-8). Readers of
+    such files take all keys of a dataset for columns of numbers, so that modalities stand beside the question types or
+    dimensions, and the mark is a number too. A measure that no sample has is None."""
     part = run.result
     values: Values = {measure: part.measures[measure].value for measure in (OVERALL, *MEASURES[part.task])}
     groups, taken = part.groups.get(MODALITY, {}), (*values, UNKNOWN, COMPARABLE)
