@@ -30,11 +30,8 @@ class Checked:
 
 def check(place: str, named: Named | None = None) -> Checked:
     """Read a data file, or a dataset by its name, with its images, and collect what is wrong with rows, images, options
-    and answers. What the file repeats, shares with its other split or leaves to be inferred is noted.
-
-    Raises:
-        BadInput: the file cannot be read at all.
-    """
+    and answers. What the file repeats, shares with its other split or leaves to be inferred is noted. BadInput
+    where the file cannot be read at all."""
     errors: dict[str, None] = {}  # the first rows are read twice where the file has to tell its task
 
     def listen(problem: BadInput) -> None:

@@ -131,9 +131,8 @@ def fetch(file: HubFile, revision: str, folder: Path | None = None) -> tuple[Pat
     """Bring a file of a commit, branch or tag into a folder, or for None into the hub client's cache, and say of which
     commit it is. What an earlier call has of it is not asked for again; what is there of that commit is taken as it is.
 
-    Raises:
-        BadInput: the hub has no such file or not for this user, or the folder has another one of its name.
-        RunFailed: the hub cannot be reached or refuses, the line was cut, or what came is not what the hub has.
+    BadInput where the hub has no such file or not for this user, or the folder has another one of its name; RunFailed
+    where the hub cannot be reached or refuses, the line was cut, or what came is not what the hub has.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 

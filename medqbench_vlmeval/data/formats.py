@@ -26,11 +26,8 @@ _MOST_BYTES, _MOST_TIMES, _MOST_PACKED = 1 << 30, 200, 50
 
 @contextmanager
 def open_data(path: Path) -> Iterator[TableReader]:
-    """Open a data file by its suffix.
-
-    Raises:
-        BadInput: it is absent, of another kind, cannot be read or has no usable header.
-    """
+    """Open a data file by its suffix; BadInput where it is absent, of another kind, cannot be read or has no usable
+    header."""
     suffix = path.suffix.lower()
     if suffix not in _READERS and not path.is_dir():
         raise BadInput(f"{path}: a data file ends in {', '.join(SUFFIXES)}, not '{suffix or 'no suffix'}'.")

@@ -80,11 +80,8 @@ def make_ready(
 
     ``where`` names file and row in errors. Deep grey is shown through the row's ``window`` ('LOW,HIGH'), else what a
     DICOM file states, else ``default``. ``is_stored`` tells by name and size that bytes which need no conversion were
-    checked before; these are not decoded.
-
-    Raises:
-        BadInput: not an image, cut short, damaged, announced with more than ``MAX_PIXELS`` pixels, deep without a
-            window, or of a form that no model would be shown as it is.
+    checked before; these are not decoded. BadInput for what is no image, cut short, damaged, announced with more than
+    ``MAX_PIXELS`` pixels, deep without a window, or of a form that no model would be shown as it is.
     """
     from PIL import Image
 

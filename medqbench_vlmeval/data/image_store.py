@@ -34,10 +34,7 @@ _STRICT = threading.Lock()
 
 def data_folder(make: bool = True) -> Path:
     """The kit's data folder, ``~/LMUData`` or what ``LMUData`` names; it is made where it is absent, if asked to.
-
-    Raises:
-        BadInput: it cannot be made; of a named folder that is absent the kit takes the other one without a word.
-    """
+    BadInput where it cannot be made; of a named folder that is absent the kit takes the other one without a word."""
     named = os.environ.get("LMUData") or "~/LMUData"  # noqa: SIM112 - the kit spells it so
     folder = Path(named).expanduser().absolute()
     try:
@@ -96,12 +93,8 @@ class ImageStore:
 
     def put(self, data: bytes, where: str, window: str = "") -> StoredImage:
         """The absolute path of a file with an image as it is shown, which is made where there is none, and its form.
-
-        ``where`` names file and row in errors; for ``window`` see :func:`.image_forms.make_ready`.
-
-        Raises:
-            BadInput: the image cannot be shown (see there), or the folder cannot be used.
-        """
+        ``where`` names file and row in errors; for ``window`` see :func:`.image_forms.make_ready`. BadInput where the
+        image cannot be shown (see there), or the folder cannot be used."""
         return self._kept(make_ready(data, where, window, self.window, self._has))
 
     def _kept(self, ready: ReadyImage) -> StoredImage:

@@ -91,9 +91,7 @@ def load_table(
     ``images`` is where images go; None opens none, and the samples have ``image_refs`` alone, as with ``KeptImages``,
     which takes those that can be used. Of a local file image paths are relative to its folder (see :class:`Origin`).
     ``named`` are columns that the user names, None those of the environment, which says nothing of the embedded set.
-
-    Raises:
-        BadInput: the file, a row or an image cannot be used; the message names file, row and index.
+    BadInput where the file, a row or an image cannot be used; the message names file, row and index.
     """
     if named is None and origin.kind != "embedded":
         named = read_named(os.environ.get(COLUMNS_VARIABLE, ""), COLUMNS_VARIABLE)

@@ -63,11 +63,7 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
     """Find the file of a single task: ``data_path``, else the folder in ``MEDQBENCH_DATA``, else the hub.
 
     ``data_path`` is the file, or a folder that holds it under its published name. Without it the embedded split comes
-    from this package.
-
-    Raises:
-        BadInput: a named place does not have the file.
-        RunFailed: the hub cannot be reached.
+    from this package. BadInput where a named place does not have the file; RunFailed where the hub cannot be reached.
     """
     wanted = hub_file(task, split)
     name = wanted.name
@@ -111,10 +107,8 @@ def load_dataset(
     ``data_path`` is a TSV file (or its folder), for the combined reasoning set the folder that holds both files.
     Without ``images`` samples have what the file calls them (``image_refs``) and nothing more; nor have they with
     ``KeptImages``, which takes those that can be used. ``named``: columns that the user names (see ``load_table``).
-
-    Raises:
-        BadInput: a file is absent or cannot be used.
-        RunFailed: a file has to come from the hub, and the hub cannot be reached.
+    BadInput where a file is absent or cannot be used; RunFailed where one has to come from the hub, and the hub cannot
+    be reached.
     """
     if name.second_pass:
         return make_second_pass(load_dataset(name.first_pass, data_path, images, named))
