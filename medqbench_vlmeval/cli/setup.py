@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.cli.options import AsJson, Columns, completed, print_json, print_result
+from medqbench_vlmeval.cli.options import AsJson, Columns, completed, print_result
 from medqbench_vlmeval.kit_version import NO_KIT, find_kit
 
 data_app = typer.Typer(help="Fetch, check, look at and export data files.", no_args_is_help=True)
@@ -137,13 +137,9 @@ def doctor(as_json: AsJson = False) -> None:
         *_data(),
         *_keys(),
     ]
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-        return
-    from medqbench_vlmeval.report.terminal import show
-
     width = max(len(finding.name) for finding in findings)
-    show(f"{finding.state:8} {finding.name:{width}}  {finding.text}" for finding in findings)
+    lines = [f"{finding.state:8} {finding.name:{width}}  {finding.text}" for finding in findings]
+    print_result(as_json, lambda: list(map(asdict, findings)), lambda: lines)
 
 
 def _kit() -> list[Finding]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.errors import MedQBenchError
-from medqbench_vlmeval.files import json_object
+from medqbench_vlmeval.files import json_object, write_bytes
 from medqbench_vlmeval.runs.result import adapter_of
 from medqbench_vlmeval.steps import heard_by
 
@@ -112,13 +112,10 @@ class ProgressFile:
 
     def _write(self) -> None:
         self._written, self._state = time.monotonic(), replace(self._state, updated=time.time())
-        temporary = self.path.with_name(f".{self.path.name[:100]}.{os.getpid()}.tmp")
         # No flush to the disk: nobody pays for what is in it, and a run is not to wait.
         with suppress(OSError):
-            temporary.write_text(json.dumps(asdict(self._state)), encoding="utf-8", errors="replace")
-            temporary.replace(self.path)
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            if self.path.parent.is_dir():
+                write_bytes(self.path, json.dumps(asdict(self._state)).encode(), durable=False)
 
     def remove(self) -> None:
         """Take the file away: the results are there."""
