@@ -138,7 +138,7 @@ def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
 def check_json(text: str, where: object) -> None:
     """Refuse a JSON text of more than ``MAX_VALUES`` values before memory is taken for them. Raises BadInput where it
     holds more; ``where`` names file and line."""
-    if sum(map(text.count, _JSON_MARKS)) > MAX_VALUES:
+    if len(text) > MAX_VALUES and sum(map(text.count, _JSON_MARKS)) > MAX_VALUES:
         bare = _JSON_STRING.sub("", text)
         if (n := sum(map(bare.count, _JSON_MARKS))) > MAX_VALUES:
             raise BadInput(f"{where} holds {n:,} values; at most {MAX_VALUES:,} are read. Split it, or leave some out.")

@@ -97,20 +97,16 @@ class TableReader:
                 f"(byte {error.start} of the cell); save the file as UTF-8."
             ) from None
 
-    def texts(self, row: Row) -> list[str]:
-        """The texts of all cells of a row; BadInput where one is not UTF-8."""
-        try:
-            return list(map(bytes.decode, row.cells))
-        except UnicodeDecodeError:
-            return [self.text(row, position) for position in range(len(row.cells))]
-
     def all_texts(self) -> list[list[str]]:
         """The header and the texts of all rows that were not read yet; BadInput as in :meth:`rows`, :meth:`text` and
         :func:`check_size`."""
         table = [list(self.header)]
         for row in self.rows():
             check_size(self.path, row.number, len(self.header))
-            table.append(self.texts(row))
+            try:
+                table.append(list(map(bytes.decode, row.cells)))
+            except UnicodeDecodeError:
+                table.append([self.text(row, position) for position in range(len(row.cells))])
         return table
 
     def _lines(self, source: IO[bytes]) -> Iterator[bytes]:
