@@ -227,24 +227,22 @@ class SampleBuilder:
         return ColumnUse(read, inferred, tuple(absent), (*self._columns.ignored, *unused), self._columns.named)
 
     def _inferred(self) -> dict[str, str]:
-        inferred = {}
+        inferred, of_all = {}, f"of {self._rows:,} rows"
         if self._inferred_types:
             odd = self._not_understood["question_type"]
             why = f"; the column '{self._columns.names['question_type']}' holds {_few(odd)}" if odd else ""
-            inferred["question_type"] = (
-                f"from the options and the words of the question, for {self._inferred_types} of {self._rows} rows{why}"
-            )
-        of_all = f"of {self._rows} rows"
+            of = "from the options and the words of the question"
+            inferred["question_type"] = f"{of}, for {self._inferred_types:,} {of_all}{why}"
         if self._answers_from_text:
-            inferred["answer"] = f"from the option whose text it repeats, for {self._answers_from_text} {of_all}"
+            inferred["answer"] = f"from the option whose text it repeats, for {self._answers_from_text:,} {of_all}"
         if other := self._other_degrees:
-            inferred["severity"] = f"degrees L0, L1 and L2 from {_few(other)}, for {other.total()} {of_all}"
+            inferred["severity"] = f"degrees L0, L1 and L2 from {_few(other)}, for {other.total():,} {of_all}"
         if odd := self._not_understood["severity"]:
             what = "severity in words" if self._task is not Task.DEGRADATION else "degree (L0, 0 or a word for it)"
-            nothing = f"nothing for {odd.total()} {of_all}, whose values name no {what}: {_few(odd)}"
+            nothing = f"nothing for {odd.total():,} {of_all}, whose values name no {what}: {_few(odd)}"
             inferred["severity"] = "; ".join(filter(None, (inferred.get("severity"), nothing)))
         if self._categories_from_type:
-            inferred["category"] = f"from the type of degradation, for {self._categories_from_type} {of_all}"
+            inferred["category"] = f"from the type of degradation, for {self._categories_from_type:,} {of_all}"
         return inferred
 
     def _answer(self, text: str, options: Mapping[str, str]) -> str | None:

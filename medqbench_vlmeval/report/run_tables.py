@@ -152,7 +152,8 @@ def contrast_tables(result: TaskResult) -> Iterator[Table]:
             for group, by_degree in by_group.items():
                 for degree, of in by_degree.items():
                     heads = [measure.capitalize() for measure in of.measures][:2]
-                    entries: Sequence[Entry] = (axis, group, degree, *of.measures.values(), of.counts["n_clusters"])
+                    shown = f"{group}%" if axis == "stated confidence" else group
+                    entries: Sequence[Entry] = (axis, shown, degree, *of.measures.values(), of.counts["n_clusters"])
                     rows.append(Row(entries, "bold" if axis == OVERALL else "", only))
         if finding := result.findings.get(name):
             degrees = Column("Degree", only=None if name == "degradation_drop" else "sheet")
@@ -160,6 +161,7 @@ def contrast_tables(result: TaskResult) -> Iterator[Table]:
             columns += [Column(f"{head}, %", "percent", interval="95%", brief=True, top=100) for head in heads]
             columns += [Column("Difference, points", "points", interval="95%", n="n")]
             notes = [fact for fact in finding.details.facts.values() if isinstance(fact, str)]
+            notes.append(f"Clusters share an image or its clean one; fewer than {FEW} of them are marked, too.")
             yield Table(finding.title, [*columns, Column("Clusters", "count", optional=1)], rows, notes)
 
 

@@ -57,6 +57,6 @@ def test_the_workbook_has_a_sheet_and_a_curve(tmp_path: Path) -> None:
     book = load_workbook(tmp_path / "book.xlsx")
     rows = [[cell.value for cell in row] for row in book["Degradation"].iter_rows()]
     assert rows[2][:4] == ["Overall", "Overall", "L1", 100]
-    assert ["stated confidence", "80-90"] in [row[:2] for row in rows]
+    assert ["stated confidence", "80-90%"] in [row[:2] for row in rows]
     line = [chart for chart in book["Charts"]._charts if type(chart).__name__ == "LineChart"]
     assert len(line) == 1

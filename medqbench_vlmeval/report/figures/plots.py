@@ -45,7 +45,7 @@ _TOGETHER = 5  # runs that can be told apart in one panel; of more no radar is d
 # The least number of groups that make a figure, and how many fit beside each other, Overall aside.
 _LEAST = {RADAR: 3, DOTS: 1, CURVE: 2, HEATMAP: 1}
 _MOST = {RADAR: 12, HEATMAP: 9}
-_MOST_WITH_N = 8
+_MOST_WITH_N = (8, 4)  # of curves they stand in one line
 _NO_REASON = "the result does not say why"
 _HOW_TO_READ = {
     RADAR: "bars on the spokes: 95% intervals, where there is one",
@@ -123,7 +123,7 @@ class Figure:
     @property
     def counted(self) -> bool:
         """Whether each n stands in the drawing, beside the name of its group."""
-        few = self.kind != PANELS and self.together and len(self.groups) <= _MOST_WITH_N
+        few = self.kind != PANELS and self.together and len(self.groups) <= _MOST_WITH_N[self.kind == CURVE]
         return self.kind not in _LINES or few
 
     @property

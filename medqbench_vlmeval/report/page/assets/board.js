@@ -112,6 +112,8 @@ function sortRows(rows, board) {
 
 function boardRow(board, row, reasons) {
   const own = row.run !== null;
+  // A model's runs on several files stand below each other.
+  const several = new Set(board.rows.map((each) => each.dataset).filter(Boolean)).size > 1;
   const kind = row.category === "human" ? `${row.kind} human` : row.kind;
   const range = (ends) => ends && `${figure(ends[0], board.unit)} to ${figure(ends[1], board.unit)}`;
   const marks = reasonsOf(row).map((reason) => reasons.indexOf(reason) + 1).sort((a, b) => a - b).join(",");
@@ -128,6 +130,7 @@ function boardRow(board, row, reasons) {
         null,
         own ? el("a", { href: hashOf({ view: "summary", at: "", run: row.run, sample: null, facets: new Map() }) }, named(row.model)) : named(row.model),
         marks && el("sup", { class: row.comparable, role: "img", "data-tip": words, "aria-label": words }, SIGNS.get(row.comparable), marks),
+        several && row.dataset && el("span", { class: "meta" }, named(row.dataset)),
       ),
       own && moreButton(board, row),
     ),

@@ -30,6 +30,9 @@ function drawHeadline() {
   fill(byId("headline"), el("h2", null, data(run.label)), run.baseline && el("p", { class: "hint" }, run.baseline), el("div", { class: "tiles" }, tiles));
 }
 
+// Of a finding by many groups (sources, types) more would bury the others.
+const MOST_LINKS = 12;
+
 function drawFindings() {
   const boxes = runs[state.run].parts.map((part) => {
     const cards = part.findings.map((finding) => {
@@ -43,7 +46,8 @@ function drawFindings() {
         { class: `card${finding.open ? " open" : ""}` },
         el("h4", null, data(finding.title), finding.few ? el("span", { class: "few" }, " few samples") : null),
         el("p", { dir: "auto", title: finding.method }, finding.statement),
-        links.length ? el("ul", { class: "chips noprint", "aria-label": "Samples behind it" }, links) : null,
+        links.length ? el("ul", { class: "chips noprint", "aria-label": "Samples behind it" }, links.slice(0, MOST_LINKS)) : null,
+        links.length > MOST_LINKS ? el("details", { class: "noprint" }, el("summary", null, `${grouped(links.length - MOST_LINKS)} more`), el("ul", { class: "chips" }, links.slice(MOST_LINKS))) : null,
       );
     });
     const rest = part.absent.length ? el("p", { class: "hint" }, "Not found: ", data(part.absent.map(([name, reason]) => `${name} (${reason})`).join("; "))) : null;
