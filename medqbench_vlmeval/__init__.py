@@ -156,7 +156,8 @@ def read_runs(*places: str | Path) -> list[Run]:
     """Read scored runs, each once: result files, prediction files with results beside them, folders, globs.
 
     >>> [run] = read_runs("results")
-    >>> run.result["perception"].groups["modality"]["CT"].overall
+    >>> by_modality = run.result["perception"].groups["modality"]
+    >>> by_modality["CT"].overall
     Cell(66.67, 95% interval 41.71 to 84.82, n=15)
 
     Raises:
