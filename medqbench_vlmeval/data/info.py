@@ -49,7 +49,7 @@ def canonical_index(index: str) -> str:
 
 
 def index_key(sample: Sample) -> str:
-    """A sample's index in its own dataset, in one spelling; a combined set's prefix is left out."""
+    """A sample's index in its own dataset, in one spelling: '7' for a combined set's 'NoReference:07' and for '7.0'."""
     return canonical_index(own_index(sample.index, sample.task))
 
 

@@ -20,8 +20,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, NoReturn
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, REASONING_PREFIX, Task, own_index
-from medqbench_vlmeval.data.info import canonical_index
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, REASONING_PREFIX, Task
+from medqbench_vlmeval.data.info import canonical_index, index_key
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import (
     check_json,
@@ -213,7 +213,7 @@ def read_run(paths: ResultPaths) -> Run:
                 f"{paths.samples}, line {line}: the task is {task.value!r} and the score's is {expected}: the two "
                 "files are not of one evaluation. Score the run again."
             )
-        first = first_lines.setdefault((task, same_index(row)), line)
+        first = first_lines.setdefault((task, index_key(row.sample)), line)
         if first != line:
             raise BadInput(
                 f"{paths.samples}: the index '{row.sample.index[:_SHOWN]}' stands twice (lines {first} and {line}); "
@@ -223,11 +223,6 @@ def read_run(paths: ResultPaths) -> Run:
     for part in result.parts.values():
         _refuse_other_rows(part, [row for row in rows if row.sample.task is part.task], paths)
     return Run(result, tuple(rows), paths)
-
-
-def same_index(row: SampleRow) -> str:
-    """A sample's index in one spelling, without a combined run's prefix: '7' for 'NoReference:07' and for '7.0'."""
-    return canonical_index(own_index(row.sample.index, row.sample.task))
 
 
 def read_result(path: Path) -> Result:

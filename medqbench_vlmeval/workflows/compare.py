@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, DIMENSIONS, MAX_VERDICT, Comparable, Task
 from medqbench_vlmeval.data.image_store import is_content_name
+from medqbench_vlmeval.data.info import index_key
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import is_any_of, json_object, write_json, write_text, writing
 from medqbench_vlmeval.provenance import Provenance
@@ -28,7 +29,7 @@ from medqbench_vlmeval.runs.comparison import (
     disagreements_to_json,
     normalised,
 )
-from medqbench_vlmeval.runs.files import SCORE_ENDING, find_all, read_run, same_index
+from medqbench_vlmeval.runs.files import SCORE_ENDING, find_all, read_run
 from medqbench_vlmeval.scoring.compare import AXES, Paired, RankedRun, adjust_pairs, compare_pair, rank_runs
 from medqbench_vlmeval.scoring.intervals import shared_images
 from medqbench_vlmeval.steps import counted, step
@@ -222,7 +223,7 @@ class ComparedRun:
     @cached_property
     def samples(self) -> dict[str, ComparedSample]:
         """The samples by index in one spelling, in an order that does not depend on the file's."""
-        rows = {same_index(row): row for row in self.run.rows if row.sample.task is self.task}
+        rows = {index_key(row.sample): row for row in self.run.rows if row.sample.task is self.task}
         return {index: _compared_sample(rows[index]) for index in sorted(rows, key=_order)}
 
 

@@ -9,11 +9,11 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DEGREES, Task, own_index
+from medqbench_vlmeval.benchmark import DEGREES, Task
 from medqbench_vlmeval.data import ImageStore, load
 from medqbench_vlmeval.data.image_cells import KeptImages, image_names
 from medqbench_vlmeval.data.image_store import is_content_name
-from medqbench_vlmeval.data.info import canonical_index
+from medqbench_vlmeval.data.info import index_key
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import writing
 from medqbench_vlmeval.report.card import write_card
@@ -189,5 +189,4 @@ def _with_names(run: Run, sets: Sequence[SampleSet]) -> Run:
 
 
 def _identity(sample: Sample) -> tuple[object, ...]:
-    index = canonical_index(own_index(sample.index, sample.task))
-    return (sample.task, index, sample.question, sample.answer, sample.description)
+    return (sample.task, index_key(sample), sample.question, sample.answer, sample.description)

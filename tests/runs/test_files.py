@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.data.info import index_key
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.runs.files import find_all, read_runs, same_index, scored_runs, write_run
+from medqbench_vlmeval.runs.files import find_all, read_runs, scored_runs, write_run
 from tests.make import choice, combined_run, judged, make_run, perception_run, reasoning_run
 
 NAME = "Model-X_MedQBench_Perception_mini"
@@ -85,7 +86,7 @@ def test_a_folder_with_several_runs_and_a_combined_one(score):
     make_run(answered, score.parent, dataset="MedQBench_Reasoning")
     perception, combined = read_runs([score.parent])
     assert (perception.result.task, combined.result.task) == (Task.PERCEPTION, Task.REASONING)
-    indexes = {row.sample.task: same_index(row) for row in combined.rows}
+    indexes = {row.sample.task: index_key(row.sample) for row in combined.rows}
     assert indexes == {Task.NO_REFERENCE: "7", Task.COMPARATIVE: "a"}
     assert combined.result["comparative"].measures["Preciseness"].value == 1
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, TASK_TITLES, own_index
+from medqbench_vlmeval.benchmark import DIMENSIONS, TASK_TITLES
 from medqbench_vlmeval.data.image_cells import image_names
-from medqbench_vlmeval.data.info import canonical_index
+from medqbench_vlmeval.data.info import index_key
 from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.judge.protocols import letter_of
@@ -196,9 +196,8 @@ class Gathered:
         """A sample's place, which is a new one where it is not the same as an earlier sample."""
         names = image_names(sample)[:_MANY_IMAGES]
         pictures = [self.pictures.setdefault((name, folder), len(self.pictures)) for name in names]
-        index = canonical_index(own_index(sample.index, sample.task))
-        texts = (sample.question, sample.answer, sample.description)
-        places = self.places.setdefault((sample.task, index, *texts, *sample.options.items()), [])
+        texts = (index_key(sample), sample.question, sample.answer, sample.description)
+        places = self.places.setdefault((sample.task, *texts, *sample.options.items()), [])
         for place in places:
             known = self.samples[place]
             if not pictures or not known["images"] or known["images"] == pictures:
