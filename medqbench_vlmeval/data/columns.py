@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -173,6 +173,14 @@ DEGRADATION_AXES = ("modality", "severity", "category", "degradation", "source")
 def axes_of(task: Task) -> tuple[str, ...]:
     """The meanings along which a task's results are broken down."""
     return DEGRADATION_AXES if task is Task.DEGRADATION else AXES
+
+
+def readers_of(task: Task) -> Mapping[str, Callable[[str], str | None]]:
+    """What reads the values of an axis; of the others they stand as they are."""
+    if task is Task.DEGRADATION:
+        return {"modality": read_modality, "severity": read_degree}
+    read_others = {"scope": read_scope, "difficulty": read_difficulty}
+    return {"modality": read_modality, "severity": read_severity, **read_others}
 
 
 _OF_QUESTIONS = ("index", "question", *OPTION_LETTERS, "answer", "image", "image_path", "window")

@@ -24,13 +24,9 @@ from medqbench_vlmeval.data.columns import (
     find_columns,
     infer_question_type,
     read_category,
-    read_degree,
-    read_difficulty,
-    read_modality,
     read_named,
     read_question_type,
-    read_scope,
-    read_severity,
+    readers_of,
     resolve_columns,
     words,
 )
@@ -45,13 +41,6 @@ from medqbench_vlmeval.provenance import ColumnUse, SourceFile
 from medqbench_vlmeval.steps import counted
 from medqbench_vlmeval.types import Sample
 
-_AXIS_READERS: Mapping[str, Callable[[str], str | None]] = {
-    "modality": read_modality,
-    "severity": read_severity,
-    "scope": read_scope,
-    "difficulty": read_difficulty,
-}
-_DEGRADATION_READERS: Mapping[str, Callable[[str], str | None]] = {"modality": read_modality, "severity": read_degree}
 _NAMES_OF_DEG = {"robust", "medqdeg", "medqdegbench"}
 _UNSEEN = (
     "what its columns and values mean is taken from its paper and the kit's class, as nobody here has seen its data"
@@ -254,8 +243,7 @@ class SampleBuilder:
 
     def _axes(self, cells: Mapping[str, str], options: Mapping[str, str]) -> dict[str, Any]:
         axes: dict[str, Any] = {meaning: cells.get(meaning) for meaning in axes_of(self._task)}
-        readers = _DEGRADATION_READERS if self._task is Task.DEGRADATION else _AXIS_READERS
-        axes |= {meaning: read(cells[meaning]) for meaning, read in readers.items() if meaning in cells}
+        axes |= {meaning: read(cells[meaning]) for meaning, read in readers_of(self._task).items() if meaning in cells}
         if "severity" in cells and axes["severity"] is None:
             self._not_understood["severity"][cells["severity"]] += 1
         elif self._task is Task.DEGRADATION and axes["severity"] != (written := cells.get("severity")):
