@@ -64,13 +64,8 @@ def to_dataset(samples: SampleSet) -> Dataset:
         raise MissingDependency("That takes 'datasets': pip install 'medqbench-vlmeval[datasets]'.") from None
 
     rows = [
-        {
-            **vars(sample),
-            **sample.options,
-            "task": sample.task.value,
-            "images": [{"path": str(p)} for p in sample.images],
-        }
-        for sample in samples
+        {**vars(of), **of.options, "task": of.task.value, "images": [{"path": str(path)} for path in of.images]}
+        for of in samples
     ]
     kinds: dict[str, Any] = {
         name: datasets.ClassLabel(names=[*OPTION_LETTERS]) if name == "answer" else datasets.Value("string")

@@ -74,7 +74,8 @@ class TableStore:
         pictures = {meaning: name for meaning, name in columns.names.items() if meaning in IMAGE_MEANINGS}
         self._pictures = [columns.positions[meaning] for meaning in pictures]
         self._takes_long = self._state.size >= LEAST_BYTES or any("path" in meaning for meaning in pictures)
-        told = [LAYOUT, str(source.absolute()), task.value, pictures, self._images.window]
+        # A cell may name the row whose image it stands for.
+        told = [LAYOUT, str(source.absolute()), task.value, pictures, columns.names.get("index"), self._images.window]
         key = files.sha256_text(json.dumps(told))[:32]
         self._path = self._images.root / "tables" / f"{files.as_file_name(source.stem)[:60]}-{key}.arrow"
         self._rows: list[list[bytes]] = []

@@ -140,6 +140,8 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         self.is_second_pass = name.second_pass
         self.sample_set = make_second_pass(self.first_set) if name.second_pass else self.first_set
         self._samples = {sample.index: sample for sample in self.sample_set.samples}
+        for sample in (of for of in self.sample_set.samples if OPTION_LETTERS[-1] in of.options):
+            build_text(sample, self.prompt_style)  # not every style shows it; that is told before a model is asked
         self.img_root = str(ImageStore.default().root)
         self.skip_noimg = True
         self.meta_only = True

@@ -39,8 +39,8 @@ def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
     """The text that goes to the model with a sample's images.
 
     Under 'official' a reasoning sample's own question wins over the task's text, as in the kit; under 'reasoning' the
-    style's task text always stands. Raises BadInput for an unknown style, one that does not suit
-    the task, or a sample without question; MissingDependency for 'official' without an installed kit.
+    style's task text always stands. Raises BadInput for an unknown style, one that does not suit the task or shows not
+    all options, or a sample without question; MissingDependency for 'official' without an installed kit.
     """
     check_style(style)
     if not sample.task.is_choice:
@@ -50,7 +50,11 @@ def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
     if sample.question is None:
         raise BadInput(f"The {sample.task.value} sample {sample.index} has no question.")
     if style == "official":
-        return official.official_question(sample.task).prompt(sample.question, sample.options)
+        text = official.official_question(sample.task)
+        if beyond := sample.options.keys() - {*text.letters}:
+            what = f"the option {min(beyond)}, which the kit's prompt does not show ({', '.join(text.letters)} alone)"
+            raise BadInput(f"The {sample.task.value} sample {sample.index} has {what}; use another prompt style.")
+        return text.prompt(sample.question, sample.options)
     letters = [letter for letter in OPTION_LETTERS if sample.options.get(letter, "").strip()]
     # str.format leaves braces inside the values alone, so that texts may hold any.
     options = "\n".join(_OPTION_LINE.format(letter=letter, text=sample.options[letter].strip()) for letter in letters)

@@ -39,7 +39,10 @@ def export(data: str, folder: Path, named: Named | None = None) -> list[Path]:
             part = SampleSet(whole.name, task, tuple(own), {task: source})
             n = min(len(part), 1 + sum(path.stat().st_size for each in part for path in each.images) // _SHARD_BYTES)
             paths = [folder / task.value / f"{split}-{at:05d}-of-{n:05d}.parquet" for at in range(n)]
-            written.append((part, _write(part.to_dataset(), paths), paths))
+            rows = part.to_dataset()
+            if "category" in rows.column_names:  # by which files of questions have other things
+                rows = rows.rename_column("category", "degradation_category")
+            written.append((part, _write(rows, paths), paths))
         write_text(card, _card(written, split))
     return [*(path for *_, paths in written for path in paths), card]
 

@@ -162,10 +162,12 @@ def compared(runs: Sequence[Run]) -> RunComparison | None:
 
 
 def with_originals(runs: Sequence[Run]) -> list[Run]:
-    """The runs; of MedQ-Deg those without rows of L0 with the drop from their model's run on the 'good' file."""
-    known, made = {(run.result.model, run.result.dataset): run for run in runs}, list(runs)
+    """The runs; of MedQ-Deg those without L0 rows with the drop from their model's run, in one style, on 'good'."""
+    known = {(run.result.model, run.result.settings.prompt_style, run.result.dataset): run for run in runs}
+    made = list(runs)
     for place, run in enumerate(runs):
-        clean = known.get((run.result.model, run.result.dataset.replace("_simulate_", "_good_")), run)
+        good, style = run.result.dataset.replace("_simulate_", "_good_"), run.result.settings.prompt_style
+        clean = known.get((run.result.model, style, good), run)
         part = run.result.parts.get(Task.DEGRADATION)
         if part is not None and clean is not run and not part.drops:
             originals = [replace(row, sample=replace(row.sample, severity=DEGREES[0])) for row in clean.rows]

@@ -288,6 +288,16 @@ def test_who_reads_other_image_columns_makes_a_table_of_their_own_and_other_text
     assert not read(path, named={"image": "picture"})[1]
 
 
+def test_rows_that_borrow_an_image_by_another_index_do_so_each_time(write_tsv: Write) -> None:
+    other = {"1": "x", "2": "y", "3": "1"}
+    pictures = {"1": text_of(RED), "2": "1", "3": text_of(BLUE)}
+    path = write_tsv([question(index, image=pictures[index], other=name) for index, name in other.items()])
+    for named, shown in ((None, RED), ({"index": "other"}, BLUE)):
+        (samples, _), looked = read(path, named=named)
+        assert (samples[1].images[0].read_bytes(), looked) == (shown, True)
+        assert not read(path, named=named)[1]
+
+
 def test_a_file_with_an_error_leaves_its_images_and_no_table(write_tsv: Write) -> None:
     path = write_tsv([question("1"), question("2", image=text_of(GREEN[:-30]))])
     with pytest.raises(BadInput, match=r"row 2 \(index '2'\)"):

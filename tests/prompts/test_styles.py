@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +51,14 @@ def test_what_a_style_cannot_say_is_refused() -> None:
             build_text(question(None), style)
     with pytest.raises(BadInput, match=r"'oficial' is not a prompt style. Did you mean 'official'"):
         check_style("oficial")
+
+
+@pytest.mark.needs_kit
+def test_the_kits_prompt_is_not_put_where_it_leaves_an_option_out() -> None:
+    five = question(A="Noise", B="Blur", E="Rings")
+    with pytest.raises(BadInput, match=r"sample 7 has the option E, .* \(A, B, C, D alone\)"):
+        build_text(five)
+    assert "E. Rings" in build_text(replace(five, task=Task.DEGRADATION))
 
 
 @pytest.mark.needs_kit

@@ -247,13 +247,13 @@ def test_a_reply_that_is_not_there_states_no_confidence():
 
 
 def test_a_report_on_both_files_has_the_drop_from_the_originals(tmp_path):
-    def run(dataset, degrees):
+    def run(dataset, degrees, style="official"):
         answered = [
             choice(f"{n}{degree}", right, task=Task.DEGRADATION, question=f"Question {n}?", severity=degree or None)
             for n in range(10)
             for degree, right in degrees(n).items()
         ]  # fmt: skip
-        return make_run(answered, tmp_path, dataset=dataset)
+        return make_run(answered, tmp_path, dataset=dataset, settings={"prompt_style": style})
 
     good = run("MedQDeg_good_test", lambda n: {"": True})
     bad = run("MedQDeg_simulate_test", lambda n: {"L1": n > 1, "L2": n > 4})
@@ -267,6 +267,9 @@ def test_a_report_on_both_files_has_the_drop_from_the_originals(tmp_path):
     assert "degradation_drop" not in part.not_found
     other = make_run([choice()], model="Other")
     assert with_originals([bad, other]) == [bad, other]
+    asked_otherwise = run("MedQDeg_good_test", lambda n: {"": False}, "letter")
+    assert with_originals([bad, asked_otherwise]) == [bad, asked_otherwise]
+    assert with_originals([bad, good, asked_otherwise])[0].result[Task.DEGRADATION].drops == part.drops
 
 
 def test_an_axis_with_a_value_a_row_is_no_axis_and_no_figure():

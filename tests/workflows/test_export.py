@@ -4,6 +4,7 @@ the library itself, offline, and as a data file."""
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from collections import Counter
 from operator import attrgetter
@@ -134,3 +135,13 @@ def test_a_file_of_an_export_is_the_data_file_that_it_was_made_from(tmp_path, na
         )
         assert [*map(axes, again)] == [*map(axes, own)]
         assert [[p.read_bytes() for p in s.images] for s in again] == [[p.read_bytes() for p in s.images] for s in own]
+
+
+@pytest.mark.slow
+def test_a_category_that_the_file_states_survives_an_export(tmp_path):
+    pytest.importorskip("datasets")
+    rows = [question(level, degradation_severity=level, degradation_category="Optics") for level in ("L0", "L1")]
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    again = load(str(export(str(path), tmp_path / "out")[0]))
+    assert [(sample.severity, sample.category) for sample in again] == [("L0", "Optics"), ("L1", "Optics")]
