@@ -50,7 +50,8 @@ _REPLY_OPTIONS = (
     *("--max-tokens", "--temperature", "--top-k", "--top-p", "--repetition-penalty", "--custom-prompt", "--extra-body"),
     *("--thinker", "--video-llm", "--local-media", "--use-vllm"),
 )
-_CLASSES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning")
+_CLASS_NAMES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning", "MedQDeg")
+_CLASSES = dict(zip(_CLASS_NAMES, Task, strict=True))
 # The kit's parser takes abbreviations; of options that may hold a key none must slip past this module.
 _ABBREVIATED_KEY = re.compile(r"--(?:ke|judge-ke?|judge-arg?|judge-ar)(?:=|$)")
 
@@ -198,9 +199,11 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
         raise BadInput(f"{option} must have the objects 'model' and 'data'.")
     for name, entry in entries.items():
         # The kit's local mode writes predictions under one of the two names and reads them under the other.
-        if entry.get("class") in _CLASSES and entry.get("dataset", name) != name and not api_mode:
+        task = _CLASSES.get(str(entry.get("class")))
+        called = entry.get("dataset", next(iter(dataset_names(task))) if task and path else name)
+        if task and called != name and not api_mode:
             raise BadInput(
-                f"{option} calls the dataset '{entry['dataset']}' by the name '{name}'; the kit's local mode needs the "
+                f"{option} calls the dataset '{called}' by the name '{name}'; the kit's local mode needs the "
                 "dataset's own name there (or use --api-mode)."
             )
     return entries, config["model"] if path else {}

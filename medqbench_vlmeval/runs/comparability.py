@@ -98,7 +98,9 @@ def _data_doubts(task: Task, evidence: Evidence) -> Iterator[Doubt]:
         yield _unverified(f"the data file {_of_replies(without, evidence.files)} is not on record, {_WRITTEN_BY}")
     if sha256 and not evidence.data.revision:
         split = evidence.split or Split.TEST
-        name = next((text for text, of in dataset_names(task).items() if of.split is split), task.value)
+        name = next(
+            (text for text, of in dataset_names(task).items() if of.split is split), next(iter(dataset_names(task)))
+        )
         yield _unverified(
             f"no revision of the hub is on record for the data file with sha256 {sha256[:8]}, and 'medqbench data info "
             f"{name}' without MEDQBENCH_DATA fetches the hub's own, by which a file of the same bytes is then known"

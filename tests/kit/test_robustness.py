@@ -66,7 +66,7 @@ def test_where_there_is_no_order_nothing_is_run(kit, work, tmp_path):
     for data in ([NO_REFERENCE], ["MMBench_DEV_EN", NO_REFERENCE], [f"{NO_REFERENCE}_robustness"]):
         with pytest.raises(BadInput, match=r"no order to change|does not exist: there are second passes"):
             run(["--data", *data, *arguments])
-    config, entry = tmp_path / "config.json", {"class": "MedQBenchPerception"}
+    config, entry = tmp_path / "config.json", {"class": "MedQBenchPerception", "dataset": PERCEPTION}
     config.write_text(json.dumps({"model": {"MedQ-Chance": {}}, "data": {PERCEPTION: entry}}))
     with pytest.raises(BadInput, match=r"leaves .*config\.json as it is"):
         run(["--config", str(config), "--robustness", "--work-dir", str(work)])
