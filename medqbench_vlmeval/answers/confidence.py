@@ -26,6 +26,11 @@ _LABELLED = re.compile(
 _SPOKEN = re.compile(
     rf"(?i){_NUMBER}[ \t]*(?:confiden(?:t|ce)|sure|certain(?:ty)?)\b(?![ \t]+(?:interval|limit|bound))"
 )
+# 'Not entirely 100% sure', 'less than 50% sure': the number is not what is stated.
+_NOT = re.compile(
+    r"(?i)(?:\b(?:not|never|cannot|without|than|least|most|over|above|under|below|up to)|n['’]t)[ \t]+"
+    r"(?:(?!but\b)[a-z]+[ \t]+){0,2}\Z"
+)
 
 
 def read_confidence(reply: str) -> float | None:
@@ -39,6 +44,7 @@ def read_confidence(reply: str) -> float | None:
     answer = plain.split_thoughts(plain.own_turn(plain.clean(reply)))[0].replace("<confidence>", "confidence: ")
     text = plain.plain_answer(plain.readable(answer)).translate({ord(plain.OPEN): " ", ord(plain.CLOSE): " "})
     spoken = [match for match in _SPOKEN.finditer(text) if match["percent"] or match["of"]]
+    spoken = [match for match in spoken if not _NOT.search(text, max(0, match.start() - 60), match.start())]
     # 'Confidence: 85% sure' is one statement.
     values = {match.start("number"): _percent(match) for match in [*spoken, *_LABELLED.finditer(text)]}
     if len(set(values.values())) > 1:
