@@ -27,10 +27,8 @@ class NotShown(Exception):
 
 
 def to_eight_bits(values: Any, window: str, inverted: bool = False) -> tuple[Any, str]:
-    """Grey values as an array of 8 bits, black to white (``inverted``: white to black), and how it was made.
-
-    ``window`` is 'LOW,HIGH', 'LOW HIGH' or ''; without one, values are taken that are whole numbers of 0 to 255.
-    """
+    """Grey values as an array of 8 bits, black to white (``inverted``: white to black), and how it was made. ``window``
+    is 'LOW,HIGH', 'LOW HIGH' or ''; without one, values are taken that are whole numbers of 0 to 255."""
     import numpy as np
 
     least, most = float(values.min()), float(values.max())

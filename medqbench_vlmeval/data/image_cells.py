@@ -55,10 +55,8 @@ _Image = TypeVar("_Image")
 
 
 def _sources(cells: Cells, where: str) -> Iterator[tuple[bool, list[bytes], BadInput | None]]:
-    """Yield the places where a row's images may be given: whether in base64, the cells, and why they cannot be used.
-
-    By precedence: pairs of columns before one column, base64 before paths.
-    """
+    """Yield the places where a row's images may be given: whether in base64, the cells, and why they cannot be used. By
+    precedence: pairs of columns before one column, base64 before paths."""
     for encoded, first, second in ((True, "image_a", "image_b"), (False, "image_path_a", "image_path_b")):
         pair = [cells.get(first, b"").strip(), cells.get(second, b"").strip()]
         if all(pair):
@@ -132,10 +130,8 @@ class RowImages(Generic[_Image]):
 
 
 def row_names() -> RowImages[str]:
-    """Collect what a file calls its rows' images: base64 by the name that the image store gives it, a path as it is.
-
-    A cell is text of somebody else's: it is compared and shown, never a path to follow, and none is an error.
-    """
+    """Collect what a file calls its rows' images: base64 by the name that the image store gives it, a path as it is. A
+    cell is text of somebody else's: it is compared and shown, never a path to follow, and none is an error."""
     return RowImages(_names)
 
 
@@ -217,10 +213,8 @@ def image_names(sample: Sample) -> tuple[str, ...]:
 
 
 def image_keys(sample: Sample) -> tuple[str, ...]:
-    """What tells a sample's images from others: the name where it is made from the content, else the whole path.
-
-    Two folders may hold different images of one name; a content's name is the same on every machine.
-    """
+    """What tells a sample's images from others: the name where it is made from the content, else the whole path. Two
+    folders may hold different images of one name; a content's name is the same on every machine."""
     refs = tuple(map(str, sample.images)) or sample.image_refs
     return tuple(name if is_content_name(name := _last_part(ref)) else ref for ref in refs)
 

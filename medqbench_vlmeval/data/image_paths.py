@@ -41,10 +41,8 @@ class ImageFolder:
     def image(
         self, store: ImageStore, cell: bytes, where: str, window: str = "", decode: bool = True, fetch: bool = True
     ) -> StoredImage:
-        """The image that a cell names, ready to be shown; BadInput where there is none, or none that can be.
-
-        For ``decode`` see :meth:`.ImageStore.check_file`; without ``fetch`` nothing is fetched.
-        """
+        """The image that a cell names, ready to be shown; BadInput where there is none, or none that can be. For
+        ``decode`` see :meth:`.ImageStore.check_file`; without ``fetch`` nothing is fetched."""
         try:
             text = cell.decode("utf-8")
         except UnicodeDecodeError:

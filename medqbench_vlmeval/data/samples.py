@@ -53,11 +53,8 @@ _WHOLE_NUMBER = re.compile(r"([0-9]{1,3})(?:\.0*)?")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a data file came from.
-
-    ``kind`` is 'file', 'folder', 'embedded' or 'hub'; ``fetch`` brings an image of the file's ``repository`` to this
-    machine, None where image paths are local.
-    """
+    """Where a data file came from. ``kind`` is 'file', 'folder', 'embedded' or 'hub'; ``fetch`` brings an image of the
+    file's ``repository`` to this machine, None where image paths are local."""
 
     kind: str = "file"
     revision: str | None = None

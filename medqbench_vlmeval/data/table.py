@@ -39,11 +39,8 @@ class Row:
 
 
 class TableReader:
-    """An open delimited file: its ``header``, then its :meth:`rows`, once.
-
-    ``delimiter`` is else told by the path's suffix. ``sha256`` is of the file's bytes and complete when the last row
-    has been read.
-    """
+    """An open delimited file: its ``header``, then its :meth:`rows`, once. ``delimiter`` is else told by the path's
+    suffix. ``sha256`` is of the file's bytes and complete when the last row has been read."""
 
     def __init__(self, path: Path, source: IO[bytes], delimiter: bytes | None = None) -> None:
         self.path = path
