@@ -52,8 +52,8 @@ class Sample:
     ``description`` is the reference text of a reasoning sample. Axes that the data file does not give are None: nothing
     but ``question_type`` and, by its type, a degradation's ``category`` is ever inferred. ``pair`` is what the file
     calls the clean image or question that a sample belongs to. ``images`` holds absolute paths, in the order in which
-    a model sees them, none where a file was read without its images. ``image_refs`` is what such a file says of them:
-    its author's text, to tell images apart by, never to be opened. ``image_forms`` are those of the images, one
+    a model sees them, none where a file was read without its images. ``image_refs`` is what the file says of them: its
+    author's text, to tell images apart by, never to be opened. ``image_forms`` are those of the images, one
     each, or none where they are not known.
     """
 

@@ -212,6 +212,11 @@ def image_names(sample: Sample) -> tuple[str, ...]:
     return tuple(path.name for path in sample.images) or tuple(map(_last_part, sample.image_refs))
 
 
+def names_in_file(sample: Sample) -> tuple[str, ...]:
+    """The same as the data file has them: an image that was converted is stored under another name."""
+    return tuple(map(_last_part, sample.image_refs)) or image_names(sample)
+
+
 def image_keys(sample: Sample) -> tuple[str, ...]:
     """What tells a sample's images from others: the name where it is made from the content, else the whole path. Two
     folders may hold different images of one name; a content's name is the same on every machine."""

@@ -126,8 +126,8 @@ def _of_unseen(use: ColumnUse, path: Path) -> ColumnUse:
 
 def _with_images(sample: Sample, found: tuple[Any, ...], images: ImageStore | KeptImages | None) -> Sample:
     if isinstance(images, ImageStore):
-        forms = tuple(each.form for each in found)
-        return replace(sample, images=tuple(each.path for each in found), image_forms=forms)
+        forms, refs = tuple(each.form for each in found), tuple(each.ref for each in found)
+        return replace(sample, images=tuple(each.path for each in found), image_forms=forms, image_refs=refs)
     name: Callable[[StoredImage], str] = images.add if images is not None else attrgetter("ref")
     names = tuple(each if isinstance(each, str) else name(each) for each in found)
     return replace(sample, image_refs=names, image_forms=images.forms_of(names) if images is not None else ())

@@ -68,7 +68,8 @@ def permuted(sample: Sample) -> Sample | None:
     if permutation is None:
         return None
     if sample.task is Task.COMPARATIVE:
-        return replace(sample, images=sample.images[::-1], image_forms=sample.image_forms[::-1], description=None)
+        turned = {name: getattr(sample, name)[::-1] for name in ("images", "image_forms", "image_refs")}
+        return replace(sample, **turned, description=None)
     came_from = {old: new for new, old in permutation.items()}
     answer = came_from[sample.answer] if sample.answer else None
     return replace(sample, options=moved(sample.options, permutation), answer=answer)

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from medqbench_vlmeval.benchmark import DEGREES, Task, parse_dataset_name
-from medqbench_vlmeval.data import load_dataset
+from medqbench_vlmeval.data import ImageStore, load_dataset
 from medqbench_vlmeval.data.columns import read_category, read_degree
+from medqbench_vlmeval.data.image_cells import KeptImages
+from medqbench_vlmeval.data.samples import load_table
 from medqbench_vlmeval.predictions import read_predictions
 from medqbench_vlmeval.predictions.join import samples_from_table
+from medqbench_vlmeval.scoring.findings.degradation import pairs_of
 from tests.data.rows import Write, load, question
 
 SIMULATED = "MedQ-Robust-simulate-test.tsv"
@@ -140,3 +144,16 @@ def test_the_task_is_told_by_columns_and_degrees(write_tsv: Write, name: str, ro
     replies = [{"prediction": "B", **row} for row in rows]
     told = samples_from_table(read_predictions(Path(write_tsv(replies, f"{name}.tsv"))))
     assert (told.task, {sample.task for sample in told.samples}) == (task, {task})
+
+
+def test_rows_are_paired_by_the_names_in_the_file_also_where_images_are_converted(write_tsv: Write, tmp_path):
+    rows = []
+    for at, degree in enumerate(("L0", "L1")):
+        (tmp_path / degree).mkdir()
+        for n in range(2):
+            Image.new("I;16", (120, 120), 1000 * n + at).save(tmp_path / degree / f"{n}.png")
+            rows.append(asked(f"{degree}{n}", degree, image="", image_path=f"{degree}/{n}.png", window="0,4095"))
+    path = write_tsv(rows, SIMULATED)
+    paired = {2: (0, "image name"), 3: (1, "image name")}
+    for images in (ImageStore.default(), KeptImages(), None):
+        assert pairs_of(load_table(path, None, images)[0]) == paired

@@ -14,7 +14,7 @@ from statistics import fmean
 import numpy as np
 
 from medqbench_vlmeval.benchmark import DEGREES, OVERALL
-from medqbench_vlmeval.data.image_cells import image_names
+from medqbench_vlmeval.data.image_cells import names_in_file
 from medqbench_vlmeval.scoring import intervals
 from medqbench_vlmeval.scoring.findings.finding import PERCENT, POINTS, Gap, Measure, amount, interval_words
 from medqbench_vlmeval.scoring.findings.groups import compared
@@ -28,7 +28,7 @@ _PAIR, _QUESTION = "the column of pairs", "question alone"
 # What tells a row's clean image from others, beside the question.
 _RULES: Mapping[str, Callable[[Sample], Hashable]] = {
     _PAIR: lambda of: of.pair or (of.index if of.severity == _CLEAN else None),
-    "image name": lambda of: (image_names(of) or of.severity, of.modality, of.source),
+    "image name": lambda of: (names_in_file(of) or of.severity, of.modality, of.source),
     _QUESTION: lambda of: (of.modality, of.source),
 }
 
