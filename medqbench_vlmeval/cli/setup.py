@@ -67,7 +67,9 @@ def download(
     with progress_shown():
         done = fetch(names or (), to, revision)
     show(f"{path}  {file.size / 2**20:,.1f} MiB, sha256 {file.sha256}, commit {file.commit}" for path, file in done)
-    if to is not None:
+    if not done:
+        print("Nothing to fetch: embedded sets are inside this package.")
+    elif to is not None:
         print(f"Used by all commands with MEDQBENCH_DATA={to.expanduser().absolute()}; SHA256SUMS checks a copy.")
 
 

@@ -86,11 +86,9 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         judge_model: str | None = None,  # noqa: ARG003
         error_message: str | None = None,
     ) -> dict[str, int | None]:
-        """How many samples are unscored, of how many.
-
-        Without a result of this very prediction file that is all of them where the evaluation failed, else not known
-        (None, which the kit shows as '-'): nothing was judged, so nothing can be said to have been judged well.
-        """
+        """How many samples are unscored, of how many. Without a result of this very prediction file that is all of them
+        where the evaluation failed, else not known (None, which the kit shows as '-'): nothing was judged, so nothing
+        can be said to have been judged well."""
         path = Path(prediction_file) if prediction_file else None
         result = known_result(workflows.result_paths(path).score) if path and path.exists() else None
         if path is None or result is None or result.settings.prediction_file.sha256 != sha256_of(path):

@@ -109,11 +109,9 @@ class EarlierRuns:
 
     @contextmanager
     def watch(self, names: ModuleType) -> Iterator[None]:
-        """Look at what the kit is about to take up; ``names`` is where its runner takes its functions from.
-
-        What it reads and writes of replies meanwhile are texts: a spreadsheet makes no links (and drops none of more
-        than 2,079 characters), formulas or missing values of them.
-        """
+        """Look at what the kit is about to take up; ``names`` is where its runner takes its functions from. What it
+        reads and writes of replies meanwhile are texts: a spreadsheet makes no links (and drops none of more than 2,079
+        characters), formulas or missing values of them."""
         import xlsxwriter
 
         prepare, workbook = names.prepare_reuse_files, xlsxwriter.Workbook
@@ -297,11 +295,9 @@ def _say(sentence: str) -> None:
 
 
 def set_aside(paths: Iterable[Path], *, copy: bool = False) -> list[Path]:
-    """Move or copy files of one folder to ``previous/TIME/`` in it, under their names, and return where they are.
-
-    TIME is that of the latest; links are left out. A prediction file keeps its name and its records beside it, so that
-    it can be scored there.
-    """
+    """Move or copy files of one folder to ``previous/TIME/`` in it, under their names, and return where they are. TIME
+    is that of the latest; links are left out. A prediction file keeps its name and its records beside it, so that it
+    can be scored there."""
     files = [path for path in paths if path.is_file() and not path.is_symlink()]
     if not files:
         return []

@@ -251,11 +251,9 @@ _RESULT = re.compile(r"(?:Evaluation Results|Run Summary Report|\s*Results):|\n(
 
 
 class KitErrors:
-    """Gathers the errors that the kit logs while it is entered; ``stopped`` is what ended its run as a whole.
-
-    Results of the datasets ``told`` (with None where these are all of the run) are told by this package below the kit's
-    log, and stay out of it.
-    """
+    """Gathers the errors that the kit logs while it is entered; ``stopped`` is what ended its run as a whole. Results
+    of the datasets ``told`` (with None where these are all of the run) are told by this package below the kit's log,
+    and stay out of it."""
 
     def __init__(self, told: Collection[str | None] = ()) -> None:
         self.stopped: str | None = None

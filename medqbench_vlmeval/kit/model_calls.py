@@ -240,10 +240,8 @@ def refusing_models(
     kit_runner: Path, words: Sequence[str], options: RunOptions, mask: Callable[[str], str]
 ) -> dict[str, str]:
     """Put one short question to each served model of a run; a sentence by model that would refuse every call.
-
     ``kit_runner`` is the script whose functions build the models from ``words``, its command line. Of a call that
-    failed and may succeed later a sentence is printed. Raises RunFailed where the only model cannot be built.
-    """
+    failed and may succeed later a sentence is printed. Raises RunFailed where the only model cannot be built."""
     refusing = {}
     for name, build in _served(kit_runner, words, options):
         environment = _Environment()

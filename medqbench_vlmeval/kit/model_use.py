@@ -104,11 +104,9 @@ def original_bytes(path: Path) -> tuple[str, bytes]:
 
 
 class ModelRecorder:
-    """Gathers what one model gets in one run on one dataset; its methods may be called from many threads.
-
-    The record is written beside the run's ``predictions``. Where the run has ``resumed``, that of the earlier replies
-    counts too. ``n`` samples are asked about in this process, with the ``n_done`` that have replies.
-    """
+    """Gathers what one model gets in one run on one dataset; its methods may be called from many threads. The record is
+    written beside the run's ``predictions``. Where the run has ``resumed``, that of the earlier replies counts too.
+    ``n`` samples are asked about in this process, with the ``n_done`` that have replies."""
 
     def __init__(self, name: str, predictions: Path, resumed: bool, dataset: str = "", n: int | None = None) -> None:
         self.image_bytes = chosen(BYTES_VARIABLE, IMAGE_BYTES)

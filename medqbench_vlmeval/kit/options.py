@@ -279,11 +279,9 @@ def _limit_of(text: str, where: str) -> int:
 
 
 def hide_keys(arguments: list[str], only_own: bool) -> list[str]:
-    """Move keys from the command line to the environment, and return what is left for the kit.
-
-    This package reads its own variable, so that a judge's key moves where all datasets of the run are ``only_own``.
-    BadInput where ``--judge-args`` cannot be read.
-    """
+    """Move keys from the command line to the environment, and return what is left for the kit. This package reads its
+    own variable, so that a judge's key moves where all datasets of the run are ``only_own``. BadInput where
+    ``--judge-args`` cannot be read."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for option in ("--key", "--judge-key", "--judge-args"):
         parser.add_argument(option)

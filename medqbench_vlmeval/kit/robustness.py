@@ -67,10 +67,8 @@ def evaluate_second_pass(
     eval_file: Path, dataset: str, first_set: SampleSet, only: Set[str] | None = None
 ) -> dict[str, float | None]:
     """The headline numbers of a second pass's predictions (``eval_file``, ``dataset``) beside the first pass's.
-
     ``only`` limits the comparison to these indexes. BadInput where the first pass's predictions are not there, or the
-    two files do not belong together.
-    """
+    two files do not belong together."""
     model, _ = locate_run(eval_file, dataset)
     first = _first_pass_file(eval_file, model, dataset)
     request = PassesRequest(first, eval_file, model, dataset, eval_file.parent, first_set, only)

@@ -114,10 +114,8 @@ def _short(text: str) -> str:
 
 def read_texts(path: Path, what: str, readers: Mapping[str, TextReader]) -> tuple[list[list[str]], str]:
     """All rows of a table of texts, the header first (without a name where there is none), and the file's sha256.
-
     ``readers`` are by the suffixes that such a file may have; ``what`` names its kind in errors. BadInput where the
-    file is absent, empty, of another kind, broken, or larger than such files are.
-    """
+    file is absent, empty, of another kind, broken, or larger than such files are."""
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise BadInput(f"{path}: {what} ends in {', '.join(readers)}, not '{path.suffix}'.")

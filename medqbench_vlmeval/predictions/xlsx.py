@@ -54,11 +54,9 @@ class _Element(NamedTuple):
 
 
 def read_xlsx(path: Path, source: IO[bytes]) -> list[list[str]]:
-    """Read all rows of the first sheet, the header included; absent cells are '' or left out at a row's end.
-
-    Numbers come as their shortest text (7, not 7.0), booleans as True and False, formulas as '=' and their text.
-    BadInput where the file is not a whole .xlsx file, or larger than a sheet of predictions is.
-    """
+    """Read all rows of the first sheet, the header included; absent cells are '' or left out at a row's end. Numbers
+    come as their shortest text (7, not 7.0), booleans as True and False, formulas as '=' and their text. BadInput where
+    the file is not a whole .xlsx file, or larger than a sheet of predictions is."""
     try:
         with zipfile.ZipFile(source) as archive:
             shared = "xl/sharedStrings.xml"

@@ -126,11 +126,9 @@ def unexpected(path: Path, what: str) -> BadInput:
 
 @dataclass(frozen=True)
 class QuestionText:
-    """The official prompt of a multiple-choice task.
-
-    ``question`` is a format string with the fields 'question' and 'options', ``option`` one option's line with the
-    fields 'letter' and 'text'; ``separator`` stands between the lines and ``letters`` is their order.
-    """
+    """The official prompt of a multiple-choice task. ``question`` is a format string with the fields 'question' and
+    'options', ``option`` one option's line with the fields 'letter' and 'text'; ``separator`` stands between the lines
+    and ``letters`` is their order."""
 
     question: str
     option: str

@@ -107,11 +107,9 @@ class SharedSample:
 
 @dataclass(frozen=True)
 class ComparedTask:
-    """One task: every pair of the runs that have it and, of more than two, their ranking.
-
-    With a ``baseline`` there are the others' differences from it alone, the best first, and no ranking. ``samples`` are
-    those that all have and scored.
-    """
+    """One task: every pair of the runs that have it and, of more than two, their ranking. With a ``baseline`` there are
+    the others' differences from it alone, the best first, and no ranking. ``samples`` are those that all have and
+    scored."""
 
     task: Task
     dataset: str | None

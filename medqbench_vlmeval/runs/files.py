@@ -446,10 +446,8 @@ def is_samples(path: Path) -> bool:
 
 def scored_runs(place: Path) -> list[tuple[Path, Result]]:
     """A ``_score.json`` with its result, or all of a folder (see :func:`find_all`), read before a board is touched.
-
     Their samples need not be there. Raises BadInput where there is no result, one of them is not a result of this
-    package, or samples have no score.
-    """
+    package, or samples have no score."""
     if place.is_dir():
         return [(paths.score, read_result(paths.score)) for paths in _each_once([place])]
     if place.exists() and place.suffix != ".json":
@@ -459,11 +457,8 @@ def scored_runs(place: Path) -> list[tuple[Path, Result]]:
 
 def write_run(run: Run, write_report: Callable[[Path], None] | None = None) -> None:
     """Write the result files of a run, the workbook by ``write_report``; then an earlier result with paid verdicts goes
-    out of their way.
-
-    The samples come first: they hold what was paid for. The score comes last: it says that all is there. Where one
-    cannot be written the earlier ones stay. Raises RunFailed where the folder cannot be written to.
-    """
+    out of their way. The samples come first: they hold what was paid for. The score comes last: it says that all is
+    there. Where one cannot be written the earlier ones stay. Raises RunFailed where the folder cannot be written to."""
     with writing(run.paths.score.parent, MAKE_ROOM), ExitStack() as stack:
         # They take their names in the other order, when the block ends.
         score = stack.enter_context(replacing(run.paths.score))

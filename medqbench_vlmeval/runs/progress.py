@@ -85,11 +85,9 @@ def is_running(progress: RunProgress, now: float) -> bool:
 
 
 class ProgressFile:
-    """Writes the progress of one model on one dataset; its methods may be called from many threads.
-
-    The folder of its ``path`` (see :func:`progress_path`) is not made for it. A file of that name that holds no
-    progress is somebody's and stays: nothing is written then.
-    """
+    """Writes the progress of one model on one dataset; its methods may be called from many threads. The folder of its
+    ``path`` (see :func:`progress_path`) is not made for it. A file of that name that holds no progress is somebody's
+    and stays: nothing is written then."""
 
     def __init__(self, path: Path, model: str, dataset: str) -> None:
         logs = (each for each in logging.getLogger("vlmeval").handlers if isinstance(each, logging.FileHandler))

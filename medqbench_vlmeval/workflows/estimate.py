@@ -21,10 +21,8 @@ from medqbench_vlmeval.workflows.evaluate import Request, open_replies, prepare,
 @dataclass(frozen=True)
 class Budget:
     """The estimates for one prediction file, one a judge; for multiple choice that of the extractor, if there is one.
-
     ``n`` counts samples, ``not_judged`` those that are put to no judge or extractor, by reason. ``total`` has the sums
-    over all ``judges``, ``prices`` says where prices are from, ``notes`` what a reader has to know or do.
-    """
+    over all ``judges``, ``prices`` says where prices are from, ``notes`` what a reader has to know or do."""
 
     model: str
     dataset: str

@@ -64,11 +64,9 @@ _Record = TypeVar("_Record", PassGroup, PlaceUse)
 
 @dataclass(frozen=True)
 class PassesRequest:
-    """Which prediction files are to be compared, and where results go.
-
-    ``sample_set`` is the official dataset, None to take it from the first file's own columns; ``only`` limits the
-    comparison to these indexes. ``stem`` names the result files (default: the second file's own stem).
-    """
+    """Which prediction files are to be compared, and where results go. ``sample_set`` is the official dataset, None to
+    take it from the first file's own columns; ``only`` limits the comparison to these indexes. ``stem`` names the
+    result files (default: the second file's own stem)."""
 
     first: Path
     second: Path
