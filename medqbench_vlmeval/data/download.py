@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from medqbench_vlmeval.data.image_paths import COMMIT
 from medqbench_vlmeval.data.image_store import data_folder
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, RunFailed
-from medqbench_vlmeval.files import MissingFile, read_bytes, read_json, sha256_of, write_json, write_text, writing
+from medqbench_vlmeval.files import MissingFile, held, read_bytes, read_json, sha256_of, write_json, write_text, writing
 from medqbench_vlmeval.steps import step
 
 LOCK_NAME = "medqbench-data.lock.json"
@@ -80,10 +80,11 @@ def locked_file(folder: Path | None, name: str, commit: str | None = None) -> Lo
 
 def record(folder: Path | None, new: LockedFile) -> None:
     """Add a file; its commit is what later fetches use, unless ``MEDQBENCH_REVISION`` named it."""
-    # The cache has files of several commits under one name.
-    kept = [file for file in read_lock(folder) if file.name != new.name or not (folder or file.commit == new.commit)]
-    files, place = [new, *kept] if os.environ.get(REVISION_VARIABLE) else [*kept, new], folder or data_folder()
-    with writing(place / LOCK_NAME):
+    place = folder or data_folder()
+    with writing(place / LOCK_NAME), held(place / ".medqbench-data.record"):
+        # The cache has files of several commits under one name.
+        kept = [of for of in read_lock(folder) if of.name != new.name or not (folder or of.commit == new.commit)]
+        files = [new, *kept] if os.environ.get(REVISION_VARIABLE) else [*kept, new]
         write_json(place / LOCK_NAME, {"files": [asdict(file) for file in files]})
         if folder:
             write_text(folder / "SHA256SUMS", "".join(f"{file.sha256}  {file.name}\n" for file in files))

@@ -371,6 +371,13 @@ def test_threads_that_want_one_image_all_get_it(hub: FilesHub, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
+def test_who_records_at_once_loses_no_file(tmp_path: Path) -> None:
+    new = [downloads.LockedFile("u/d", f"{n}.tsv", "a" * 40, 1, "b" * 64) for n in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda file: downloads.record(tmp_path, file), new))
+    assert sorted(read_lock(tmp_path), key=lambda file: file.name) == new
+
+
 def test_no_hidden_file_comes_into_a_folder(hub: FilesHub, tmp_path: Path) -> None:
     hub.repositories[REPOSITORY].commits[FIRST][".bashrc"] = b"evil"
     with pytest.raises(BadInput, match="would be a hidden file"):
