@@ -36,7 +36,7 @@ BEFORE["cli"] |= {"synth"}
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
 # 35,425 before data in the open (fetched, stored once, in every shape, checked) and the sibling benchmark MedQ-Deg.
-MOST_LINES = 37_700
+MOST_LINES = 36_725
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
