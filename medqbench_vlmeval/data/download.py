@@ -163,7 +163,8 @@ def fetch(file: HubFile, revision: str, folder: Path | None = None) -> tuple[Pat
         named = "name the folder in the environment variable MEDQBENCH_DATA, or give it as data_path (score: --data)"
         put = f"put it into {folder}" if folder else f"put the file into a folder and {named}"
         told = _told(error, file, revision)
-        raise type(told)(f"{told}, or {put}; the same command goes on where it stopped.") from None
+        again = "; the same command goes on where it stopped." if isinstance(told, RunFailed) else "."
+        raise type(told)(f"{told}, or {put}{again}") from None
     return target, commit
 
 
