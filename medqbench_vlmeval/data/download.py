@@ -91,12 +91,12 @@ def record(folder: Path | None, new: LockedFile) -> None:
 
 
 def alone(folder: Path | None) -> Any:
-    """A lock, to be entered, against other processes that fetch into the same place and then find what this one did."""
+    """A lock that is held, against others that fetch into the same place and then find what this process did."""
     from filelock import FileLock
 
-    with writing(place := folder or data_folder()):
+    with writing(place := folder or data_folder(), "choose another folder (--to, MEDQBENCH_DATA or LMUData)"):
         place.mkdir(parents=True, exist_ok=True)
-        return FileLock(place / ".medqbench-data.lock")
+        return FileLock(place / ".medqbench-data.lock").acquire()
 
 
 def revision_for(repository: str, folder: Path | None = None) -> str:

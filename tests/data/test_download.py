@@ -371,6 +371,12 @@ def test_threads_that_want_one_image_all_get_it(hub: FilesHub, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
+def test_a_folder_that_takes_no_lock_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".medqbench-data.lock").mkdir()
+    with pytest.raises(RunFailed, match=f"{tmp_path} cannot be written .*choose another folder"):
+        downloads.alone(tmp_path)
+
+
 def test_who_records_at_once_loses_no_file(tmp_path: Path) -> None:
     new = [downloads.LockedFile("u/d", f"{n}.tsv", "a" * 40, 1, "b" * 64) for n in range(8)]
     with ThreadPoolExecutor(8) as pool:
