@@ -322,10 +322,11 @@ def tell_task(
         return Task.DEGRADATION if is_deg else Task.PERCEPTION
     columns = find_columns(header, ("description", *IMAGE_MEANINGS), named, path)
     if "description" not in columns.names:
+        advice = "Name them (--columns 'question=Frage'), or where these are predictions, the data file (--data)."
+        advice = "Separate columns by commas (.csv) or tabs (.tsv)." if len(header) == 1 else advice
         raise BadInput(
             f"{path}: the columns fit no task: perception needs question, A, B and answer, the reasoning tasks need "
-            f"description; columns there: {', '.join(one[:40] for one in header[:40])}. Name them (--columns "
-            "'question=Frage'), or where these are predictions, the data file (--data)."
+            f"description; columns there: {', '.join(one[:40] for one in header[:40])}. {advice}"
         )
     if any(meaning.endswith(("_a", "_b")) for meaning in columns.names):
         return Task.COMPARATIVE

@@ -89,7 +89,8 @@ def test_option_texts_that_other_readers_lose(write_tsv: Write) -> None:
         ([description("1")], Task.COMPARATIVE, "1 images, but the comparative task needs 2"),
         ([pair("1", image_b="")], Task.COMPARATIVE, "one image of the pair is missing (image_b is empty)"),
         ([{"index": "1", "description": "x"}], Task.NO_REFERENCE, "no column for the images"),
-        ([{"index": "1", "text": "x"}], None, "the columns fit no task"),
+        ([{"index": "1", "text": "x"}], None, "Name them (--columns 'question=Frage')"),
+        ([{"index;question;A": "1;x;y"}], None, "Separate columns by commas (.csv) or tabs (.tsv)"),
     ],
 )
 def test_a_bad_file_is_named(write_tsv: Write, rows, task: Task | None, words: str) -> None:

@@ -73,11 +73,9 @@ _DECLINES = re.compile(
 
 
 def letter_bias(samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]) -> Finding | str:
-    """The letter whose share of the answers lies furthest from its share of the right answers.
-
-    Questions with two, three and four options are looked at separately, unanswered ones not at all. A letter's
-    interval is widened for the number of letters looked at.
-    """
+    """The letter whose share of the answers lies furthest from its share of the right answers. Questions with two,
+    three and four options are looked at separately, unanswered ones not at all. A letter's interval is widened for the
+    number of letters looked at."""
     by_letters: dict[str, list[int]] = {}
     for position, (sample, extraction) in enumerate(zip(samples, extractions, strict=True)):
         if sample.answer is not None and extraction.letter in sample.options:
@@ -280,11 +278,9 @@ def _rate(
 
 
 def length_against_score(predictions: Sequence[Prediction], measure: Measure) -> Finding | str:
-    """Spearman's correlation of a reply's length (characters without blanks at its ends) with its score.
-
-    Of perception the score is right or wrong, of reasoning the sum of the four dimensions; replies that lack a score
-    are left out, as are failed and missing ones.
-    """
+    """Spearman's correlation of a reply's length (characters without blanks at its ends) with its score. Of perception
+    the score is right or wrong, of reasoning the sum of the four dimensions; replies that lack a score are left out, as
+    are failed and missing ones."""
     scored = measure.complete([i for i, reply in enumerate(predictions) if reply.status is PredictionStatus.OK])
     n = len(scored)
     if n < FEW:

@@ -98,10 +98,8 @@ def drops(
     samples: Sequence[Sample], right: Sequence[float], note: str = ""
 ) -> tuple[Contrasts, dict[str, Finding | str]]:
     """Accuracy at L1, L2 and both less that at L0, overall and by group, and what that shows; ``right`` is 0 or 100.
-
     Paired where :data:`PAIRED_SHARE` of the degraded rows can be: pairs alone count then, an L0 row once a pair. A
-    ``note`` is added to how it was made.
-    """
+    ``note`` is added to how it was made."""
     clean = [at for at, sample in enumerate(samples) if sample.severity == _CLEAN]
     degraded = [at for at, sample in enumerate(samples) if sample.severity in DEGREES[1:]]
     if not clean or not degraded:

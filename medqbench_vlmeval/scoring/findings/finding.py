@@ -150,11 +150,9 @@ class Measure:
 
 @dataclass(frozen=True)
 class Gap:
-    """A difference of two figures with its percentile interval, from ``n_clusters`` clusters of samples.
-
-    Where it was picked for its size among ``choices``, the interval has the level of Bonferroni's correction;
-    ``picked`` is the word for what was picked.
-    """
+    """A difference of two figures with its percentile interval, from ``n_clusters`` clusters of samples. Where it was
+    picked for its size among ``choices``, the interval has the level of Bonferroni's correction; ``picked`` is the word
+    for what was picked."""
 
     value: float
     interval: Interval | None
