@@ -166,7 +166,7 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     modalities = [*(name for name in MODALITIES if name in names), *others]
     stem = measure_axis(task).replace("severity", "degree") if perception else "dimension"
     what = f"{'accuracy' if perception else 'mean'} by {stem.replace('_', ' ')}"
-    curve = "degradation curve" if task is Task.DEGRADATION else f"{unit} by severity"
+    curve = f"degradation curve ({unit})" if task is Task.DEGRADATION else f"{unit} by severity"
     kinds: tuple[tuple[str, str, str, Sequence[str], str | None, References], ...] = (
         (stem, DOTS, what, MEASURES[task], None, _published(task)),
         ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
