@@ -102,12 +102,8 @@ class JudgeClient:
         self._scope.close()
 
     async def ask(self, messages: Messages, schema: Schema | None = None) -> Reply:
-        """Ask once; the reply is held to the JSON schema where that is possible.
-
-        Raises:
-            JudgeError: no question of this run can be answered.
-            Unanswered: this attempt failed.
-        """
+        """Ask once; the reply is held to the JSON schema where that is possible. Raises JudgeError where no question of
+        this run can be answered. Raises Unanswered where this attempt failed."""
         raise NotImplementedError
 
     def _url(self) -> str:

@@ -156,12 +156,9 @@ def check_judge_name(name: str, base_url: str | None = None) -> None:
 def build_judge(options: JudgeOptions, store: ReplyCache | None = None, kit_client: KitClient | None = None) -> Judge:
     """The judge that the options name, a panel where they name several. Nothing is asked yet.
 
-    ``store`` keeps answers across runs. ``kit_client`` is None where the kit is out of reach.
-
-    Raises:
-        BadInput: unknown protocol, or a base URL that is none.
-        MissingDependency: the official protocol, or a model of the kit's, without an installed kit.
-        JudgeError: the judge needs a key and none is given.
+    ``store`` keeps answers across runs. ``kit_client`` is None where the kit is out of reach. Raises
+    BadInput for an unknown protocol, or a base URL that is none. Raises MissingDependency for the official protocol, or
+    a model of the kit's, without an installed kit. Raises JudgeError where the judge needs a key and none is given.
     """
     check_judge_name(options.name, options.base_url)
     if options.panel:

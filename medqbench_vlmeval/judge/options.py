@@ -139,12 +139,8 @@ class JudgeOptions:
 
     @classmethod
     def from_kit_kwargs(cls, kwargs: Mapping[str, object]) -> JudgeOptions:
-        """Options from the judge keywords of the kit's runner, ``--judge-args`` merged in.
-
-        Raises:
-            NoJudge: no judge is named.
-            BadInput: an unknown keyword, or a value out of range.
-        """
+        """Options from the judge keywords of the kit's runner, ``--judge-args`` merged in. Raises NoJudge where no
+        judge is named. Raises BadInput for an unknown keyword, or a value out of range."""
         known = {"panel", *(name for option in OPTIONS.values() for name in option.keywords)}
         if unknown := sorted(set(kwargs) - known - _KIT_ONLY):
             raise BadInput(
@@ -205,12 +201,8 @@ class JudgeOptions:
         return url
 
     def secret(self) -> str:
-        """The key to send: the option, else the environment's, else 'EMPTY' where a base URL was given.
-
-        Raises:
-            NoJudge: there is none; the message names the ways to give one.
-            BadInput: it holds characters that no key has.
-        """
+        """The key to send: the option, else the environment's, else 'EMPTY' where a base URL was given. Raises NoJudge
+        where there is none; the message names the ways to give one. Raises BadInput for characters that no key has."""
         if self.key_env:
             if not (key := environment(self.key_env)):
                 variable = self.key_env if _VARIABLE.fullmatch(self.key_env) else "that 'key_env' names"

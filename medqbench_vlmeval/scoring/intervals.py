@@ -40,9 +40,7 @@ def wilson(successes: float, n: float) -> Interval:
 
     It stays inside 0-1 and keeps its coverage for small ``n`` and shares near 0 and 1 (E. B. Wilson, J. Am. Stat.
     Assoc. 22, 1927, p. 209). The ``n`` trials are taken as independent; of trials that are not, their effective number.
-
-    Raises:
-        ValueError: ``n`` is not positive or ``successes`` is not in 0..n.
+    Raises ValueError where ``n`` is not positive or ``successes`` is not in 0..n.
     """
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, not {successes} of {n}")
