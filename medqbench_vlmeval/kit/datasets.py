@@ -243,18 +243,20 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
 def kit_letters(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> dict[str, list[str | None]]:
     """What the kit reads in multiple-choice replies: by ``can_infer``, and by its own class for the benchmark. The two
     sequences are parallel; a reply in which a reader finds no letter of the sample's has None."""
-    from vlmeval.dataset.medq_deg_bench import MedQDEGBenchDataset
-    from vlmeval.dataset.medqbench_mcq import MedqbenchMCQDataset
     from vlmeval.utils.matching_util import can_infer
+
+    if samples[0].task is Task.DEGRADATION:
+        from vlmeval.dataset.medq_deg_bench import MedQDEGBenchDataset as Own
+    else:
+        from vlmeval.dataset.medqbench_mcq import MedqbenchMCQDataset as Own
 
     def letters(reader: Callable[[str, dict[str, str]], object]) -> list[str | None]:
         pairs = zip(samples, predictions, strict=True)
         found = [(sample.options, reader(prediction.text, dict(sample.options))) for sample, prediction in pairs]
         return [letter if isinstance(letter, str) and letter in options else None for options, letter in found]
 
-    own = MedQDEGBenchDataset if samples[0].task is Task.DEGRADATION else MedqbenchMCQDataset
-    by_own = letters(lambda text, _: own._extract_option_letter(None, text))
-    return {"can_infer": letters(can_infer), own.__name__: by_own}
+    by_own = letters(lambda text, _: Own._extract_option_letter(None, text))
+    return {"can_infer": letters(can_infer), Own.__name__: by_own}
 
 
 class MedQBenchPerception(_MedQBenchDataset):
