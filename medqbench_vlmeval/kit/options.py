@@ -123,8 +123,9 @@ class RunOptions:
 
     def is_multiple_choice(self, dataset: str) -> bool:
         """Whether a dataset of the run is this package's multiple-choice one in its official order."""
-        by_class = self.entries.get(dataset, {}).get("class") in ("MedQBenchPerception", "MedQDeg")
-        return by_class or any(dataset in dataset_names(task) for task in Task if task.is_choice)
+        of_class = _CLASSES.get(str(self.entries.get(dataset, {}).get("class")))
+        name = ALL_DATASET_NAMES.get(dataset)
+        return any(task.is_choice for task in (of_class, name and name.task) if task)
 
     def jobs(self) -> list[Job]:
         """The model x dataset pairs that the run is asked for; a dataset's name or its class tells this package's."""
