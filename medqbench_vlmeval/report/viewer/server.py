@@ -110,9 +110,15 @@ def serve(root: Path, port: int | None, opened: Callable[[str], object], compare
             ) from None
         number, token = listening.getsockname()[1], secrets.token_urlsafe(16)
         app = make_app(WorkFolder(root, compare), token, number)
-        opened(f"http://{_HOST}:{number}/{token}/")
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_level="error", access_log=False, server_header=False
         )
         config.timeout_graceful_shutdown = 1
-        uvicorn.Server(config).run(sockets=[listening])
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                # Not earlier: a signal in the midst of setting up would end the command with Python's own warnings.
+                opened(f"http://{_HOST}:{number}/{token}/")
+
+        Server(config).run(sockets=[listening])
