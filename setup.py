@@ -27,6 +27,10 @@ TEST = [
     "playwright>=1.40",
     "jsonschema>=4.18",
     "trustme>=1.0",
+    "build>=1.2",
+    "nbclient>=0.10",
+    "nbformat>=5.9",
+    "ipykernel>=6.29",
     # With it the kit's transformers read the weights of the small judge in tests/small_llm.py.
     "gguf>=0.10",
     *SYNTH,
@@ -34,7 +38,7 @@ TEST = [
     *MLFLOW,
     *DATASETS,
 ]
-DOCS = ["mkdocs>=1.6", "mkdocstrings[python]>=0.26"]
+DOCS = ["mkdocs>=1.6", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 
 setup(
     name="medqbench-vlmeval",
