@@ -23,7 +23,7 @@ from medqbench_vlmeval.types import Sample
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
-# Right for the English of judge prompts; docs/budget.md has the deviations measured.
+# Right for the English of judge prompts; docs/judge.md has the deviations measured.
 BYTES_A_TOKEN = 4.5
 
 _FETCH_SECONDS = 5.0

@@ -146,7 +146,7 @@ def _matrices(choices: Sequence[LevelChoice]) -> dict[str, dict[str, dict[str, i
 
 def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: Answer) -> list[str]:
     """The kind of error in one multiple-choice sample, at most one; none where the answer is right. 'no reply', 'no
-    answer', 'adjacent level', 'opposite level' or 'wrong answer' (docs/findings.md says when)."""
+    answer', 'adjacent level', 'opposite level' or 'wrong answer' (docs/results.md says when)."""
     if prediction.status is not PredictionStatus.OK:
         return ["no reply"]
     if extraction.letter is None:
@@ -164,7 +164,7 @@ def reasoning_error_kinds(
 
     'no reply'; from the stated conclusions 'no conclusion', 'adjacent level', 'opposite level' or 'wrong preference';
     from the verdicts 'incomplete description', 'imprecise description' and 'inconsistent', for a score of 0.5 or less
-    (docs/findings.md says when). The score on quality accuracy gives no kind of its own: it is the conclusion's.
+    (docs/results.md says when). The score on quality accuracy gives no kind of its own: it is the conclusion's.
     ``conclusion`` is what :func:`~..agreement.read_conclusion` reads, where that is known already.
     """
     if prediction.status is not PredictionStatus.OK:
