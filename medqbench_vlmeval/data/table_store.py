@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +34,7 @@ from medqbench_vlmeval.types import ImageForm
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LAYOUT = 5
+LAYOUT = 6
 """Raise it when tables hold something else, or when images are checked or converted in another way."""
 LEAST_BYTES = 1 << 23
 """Files that hold less, with their images, are read anew each time: importing pyarrow takes as long."""
@@ -59,7 +61,13 @@ class StoredTable:
 
     def row_images(self) -> RowImages[StoredImage]:
         """What collects the images of :meth:`rows`."""
-        return RowImages(lambda cells, _: tuple(self.images[at] for at in json.loads(b"".join(cells.values()))))
+        return _MappedImages(lambda cells, _: tuple(self.images[at] for at in json.loads(b"".join(cells.values()))))
+
+
+class _MappedImages(RowImages[StoredImage]):
+    def add(self, index: str, cells: Mapping[str, bytes], where: str = "") -> None:
+        # A short cell is numbers here, and no other row's index.
+        self._done[index] = self._read(cells, where)
 
 
 class TableStore:
@@ -109,12 +117,15 @@ class TableStore:
                 return None
             table = pa.ipc.open_file(pa.BufferReader(body)).read_all()
             about = json.loads(table.schema.metadata[_MARK])
-            sizes = {StoredImage(Path(path), ImageForm(**form), ref): n for path, form, ref, n in about["images"]}
-            folders = self._images.root, self._source.absolute().parent
-            for image, size in sizes.items():
-                inside = any(map(image.path.is_relative_to, folders)) and ".." not in image.path.parts
-                if not inside or image.path.stat().st_size != size:
+            # Most images are of a few forms, and a path's text is compared for a tenth of what comparing paths takes.
+            form_of = cache(lambda *values: ImageForm(*values))
+            folders = tuple(f"{folder}{os.sep}" for folder in (self._images.root, self._source.absolute().parent))
+            images = []
+            for text, form, ref, size in about["images"]:
+                path = Path(text)
+                if not text.startswith(folders) or ".." in path.parts or path.stat().st_size != size:
                     return None
+                images.append(StoredImage(path, form_of(*form), ref))
             if any(FileState.of(Path(path)) != (path, *state) for path, *state in about["files"]):
                 return None
             state = FileState(*about["state"])
@@ -123,13 +134,15 @@ class TableStore:
                     return None
                 with suppress(OSError):
                     self._write(table, {**about, "state": self._state, "settled": self._is_settled})
-            stored = StoredTable(about["sha256"], [*sizes], table)
             table.validate(full=True)  # who can write here can write a right sha256
-            for cells in (row.cells for row in stored.rows()):
-                b"".join(cells), [stored.images[n] for n in json.loads(b"".join(cells[at] for at in self._pictures))]
+            if any(column.type != pa.large_binary() or column.null_count for column in table.columns):
+                return None
+            pictures = (table.column(at).to_pylist() for at in self._pictures)
+            for cells in zip(*pictures, strict=True):
+                [images[n] for n in json.loads(b"".join(cells))]
         except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
             return None  # damaged, or of somebody else
-        return stored
+        return StoredTable(about["sha256"], images, table)
 
     def remembering(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The source's rows, whose texts are remembered for :meth:`keep`."""
@@ -154,7 +167,7 @@ class TableStore:
             cells[self._pictures[0]] = [json.dumps([numbers[each] for each in of_row]).encode() for of_row in images]
             columns = [pa.array(column, pa.large_binary()) for column in cells]
             about = {"sha256": sha256, "state": self._state, "settled": self._is_settled, "files": sorted(outside)}
-            records = [(str(each.path), asdict(each.form), each.ref, each.path.stat().st_size) for each in numbers]
+            records = [(str(each.path), astuple(each.form), each.ref, each.path.stat().st_size) for each in numbers]
             self._write(pa.Table.from_arrays(columns, names=list(header)), {**about, "images": records})
 
     def _write(self, table: pa.Table, about: Mapping[str, Any]) -> None:
