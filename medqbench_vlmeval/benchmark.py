@@ -221,6 +221,28 @@ def dataset_names(task: Task, second_pass: bool = False) -> dict[str, DatasetNam
 ALL_DATASET_NAMES = {text: name for task in Task for text, name in dataset_names(task).items()}
 SECOND_PASS_NAMES = {text: name for task in Task for text, name in dataset_names(task, second_pass=True).items()}
 
+# Prediction files of the kit's own classes carry their names; the data are the same.
+_KITS_OWN = {
+    Task.PERCEPTION: "MedqbenchMCQ",
+    Task.NO_REFERENCE: "MedqbenchCaption",
+    Task.COMPARATIVE: "MedqbenchPairedDescription",
+    Task.DEGRADATION: "MedQDEGBench",
+}
+KITS_NAMES = {
+    name.replace(_STEMS[task], kits): name
+    for task, kits in _KITS_OWN.items()
+    for name, of in dataset_names(task).items()
+    if of.split is not Split.MINI
+}
+"""Names of the datasets of the kit's own classes, with ours for the same data."""
+NAMES_IN_FILES = {**{name: name for name in (*ALL_DATASET_NAMES, *SECOND_PASS_NAMES)}, **KITS_NAMES}
+"""Names of datasets as prediction files carry them, with our own."""
+
+
+def name_in_file(stem: str) -> str | None:
+    """The dataset's name that the stem 'MODEL_DATASET' of a prediction file ends in, None where it ends in none."""
+    return max((name for name in NAMES_IN_FILES if stem.endswith(f"_{name}")), key=len, default=None)
+
 
 def parse_dataset_name(text: str) -> DatasetName:
     """Look a dataset's name up, or that of a second pass. Raises BadInput where there is no such name; the message

@@ -9,6 +9,9 @@ from typing import Any
 
 from medqbench_vlmeval.model_use import ModelUse
 
+ADOPTED = "adopted"
+"""The protocol of verdicts that were taken over from a file that another program judged."""
+
 
 @dataclass(frozen=True)
 class ColumnUse:

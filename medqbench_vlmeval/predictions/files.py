@@ -22,6 +22,7 @@ from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, read_permutat
 from medqbench_vlmeval.data.table import TableReader, check_header, check_size
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import MAX_TEXT_BYTES, check_json, opened, sha256_of_rest
+from medqbench_vlmeval.predictions.foreign import unfolded
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, read_xlsx
 from medqbench_vlmeval.types import Prediction, PredictionStatus
 
@@ -186,7 +187,7 @@ READERS: Mapping[str, TextReader] = {
     ".csv": _read_delimited,
     ".tsv": _read_delimited,
     ".json": _read_json,
-    ".jsonl": lambda path, source: _from_records(json_lines(path, source), path),
+    ".jsonl": lambda path, source: _from_records(unfolded(json_lines(path, source), path), path),
 }
 SUFFIXES = tuple(READERS)
 

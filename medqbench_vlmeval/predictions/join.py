@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from medqbench_vlmeval.benchmark import OPTION_LETTERS, REASONING_PREFIX, Task, own_index
+from medqbench_vlmeval.benchmark import (
+    ALL_DATASET_NAMES,
+    KITS_NAMES,
+    OPTION_LETTERS,
+    REASONING_PREFIX,
+    Task,
+    name_in_file,
+    own_index,
+)
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, find_columns, resolve_columns
 from medqbench_vlmeval.data.image_cells import image_names, row_names
 from medqbench_vlmeval.data.image_store import CONTENT_NAME, is_content_name
@@ -16,6 +24,7 @@ from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.samples import SampleBuilder, tell_task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.files import PredictionTable
+from medqbench_vlmeval.predictions.foreign import ROW_NUMBER
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, unescaped
 from medqbench_vlmeval.provenance import ColumnUse
 from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
@@ -88,6 +97,27 @@ def rows_of(samples: Sequence[Sample], table: PredictionTable) -> dict[str, int]
             "samples); are these predictions of another dataset?"
         )
     return rows
+
+
+def placed(samples: Sequence[Sample], table: PredictionTable) -> PredictionTable:
+    """A table whose rows are known by their place in the data alone (lmms-eval's logs) under the samples' indexes;
+    another table as it is. Raises BadInput where a place or its right answer is not that of the data."""
+    predictions = []
+    for row, prediction in zip(table.rows, table.predictions, strict=True):
+        if number := row.get(ROW_NUMBER):
+            at = int(number) if number.isdecimal() and len(number) < 10 else len(samples)
+            sample, target = samples[at] if at < len(samples) else None, row.get("target", "").strip()
+            if sample is None or (target in sample.options and target != sample.answer):
+                why = (
+                    f"the right answer is {target} and the data's {sample.answer}" if sample else "the data has no row"
+                )
+                raise BadInput(
+                    f"{table.path}: at doc_id {number[:20]} {why}. The log was made on other data, or rows in another "
+                    "order; name that file with --data."
+                )
+            prediction = replace(prediction, index=sample.index)
+        predictions.append(prediction)
+    return replace(table, predictions=tuple(predictions))
 
 
 def check_content(samples: Sequence[Sample], table: PredictionTable) -> None:
@@ -234,7 +264,8 @@ def _tasks(table: PredictionTable) -> list[Task]:
         return [tell_task(table.columns, pictures, severities, table.path, table.named)] * len(table.rows)
     except BadInput:
         # Files that were written elsewhere often keep the texts and drop the images.
-        if (task := _task_of_references(table)) is None:
+        named = ALL_DATASET_NAMES.get(KITS_NAMES.get(name_in_file(table.path.stem) or "", ""))
+        if (task := named.task if named else _task_of_references(table)) is None:
             raise
         return [task] * len(table.rows)
 

@@ -14,7 +14,7 @@ from medqbench_vlmeval.benchmark import QUESTION_TYPES, Comparable, Split, Task,
 from medqbench_vlmeval.data.info import published_counts
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.model_use import KIT, ModelUse
-from medqbench_vlmeval.provenance import DataUse, JudgeSettings
+from medqbench_vlmeval.provenance import ADOPTED, DataUse, JudgeSettings
 from medqbench_vlmeval.types import Sample, TaskResult
 
 # GPT-4o itself, dated or not, also behind a router's prefix; not its mini, audio or search relatives.
@@ -57,7 +57,7 @@ class Evidence:
 def with_comparable(part: TaskResult, evidence: Evidence) -> TaskResult:
     """The numbers of a task with their ``comparable`` and its reasons: contradictions, else what is not on record."""
     doubts = [*_data_doubts(part.task, evidence), *_style_doubts(evidence), *_image_doubts(evidence.model_use)]
-    doubts += [*_judge_doubts(part.task, evidence.judge), *_loss_doubts(part)]
+    doubts += [*_judge_doubts(part.task, evidence.judge), *_loss_doubts(part, evidence.judge)]
     worst = Comparable.worst(doubt.best for doubt in doubts)
     reasons = dict.fromkeys(doubt.reason for doubt in doubts if doubt.best is worst)
     return replace(part, comparable=worst, not_comparable_because=tuple(reasons))
@@ -134,6 +134,14 @@ def _judge_doubts(task: Task, judge: JudgeSettings | None) -> Iterator[Doubt]:
     if judge.name == RULES:
         yield _no("the embedded judge 'rules' is not the published judge")
         return
+    if judge.protocol and judge.protocol.name == ADOPTED:
+        yield _unverified("the verdicts are adopted from the kit's own class, which keeps no reply of its judge's")
+        name = judge.name.partition(" (")[0]
+        if name.startswith("unknown"):
+            yield _unverified("the judge that the kit's own class asked is not on record")
+        elif not _PUBLISHED_JUDGE.fullmatch(name):
+            yield _no(f"the judge '{name}' is not the published one (GPT-4o)")
+        return
     if judge.protocol is None or not _OFFICIAL.fullmatch(judge.protocol.name):
         yield _no(f"the judge protocol '{judge.protocol and judge.protocol.name}' is not the official one")
     for name in dict.fromkeys([judge.name, *(judge.served_as.split(", ") if judge.served_as else ())]):
@@ -143,15 +151,17 @@ def _judge_doubts(task: Task, judge: JudgeSettings | None) -> Iterator[Doubt]:
         yield _unverified("the model that answered for the judge is not on record, since no reply of a server names it")
 
 
-def _loss_doubts(part: TaskResult) -> Iterator[Doubt]:
+def _loss_doubts(part: TaskResult, judge: JudgeSettings | None) -> Iterator[Doubt]:
     """Samples without a number of their own: a few leave a doubt, more make the means those of other samples."""
     failed, missing = part.counts["n_inference_failed"], part.counts["n_missing"]
     unscored = max(0, part.counts.get("n_unscored", 0) - failed - missing)
     best = Comparable.NO if 100 * (failed + missing + unscored) > _MOST_LOST * part.n else Comparable.UNVERIFIED
+    adopted = judge is not None and judge.protocol is not None and judge.protocol.name == ADOPTED
+    again = "--judge NAME has all judged anew" if adopted else "scoring again asks the judge only about those"
     for count, words in (
         (failed, "samples failed in inference, and 'medqbench run ... --resume-failed' asks only those again"),
         (missing, "predictions are missing, which a run of all samples makes"),
-        (unscored, "samples are unscored, and scoring again asks the judge only about those"),
+        (unscored, f"samples are unscored, and {again}"),
     ):
         if count:
             yield Doubt(best, f"{count:,} of {part.n:,} {words}")

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, REASONING_PREFIX, SECOND_PASS_NAMES, Task, dataset_names
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, NAMES_IN_FILES, REASONING_PREFIX, Task, name_in_file
 from medqbench_vlmeval.data import samples_sha256
 from medqbench_vlmeval.data.sources import hub_revision_of
 from medqbench_vlmeval.files import as_file_name, json_object, sha256_text, write_json
@@ -19,6 +19,7 @@ from medqbench_vlmeval.judge import Judge
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.model_use import ModelUse
 from medqbench_vlmeval.predictions import PredictionTable
+from medqbench_vlmeval.predictions.foreign import foreign_run
 from medqbench_vlmeval.prompts import style_hash
 from medqbench_vlmeval.provenance import ColumnUse, DataUse, JudgeSettings, PredictionFile, Protocol, Provenance
 from medqbench_vlmeval.runs.result import adapter_of
@@ -30,22 +31,6 @@ CUSTOM = "custom"
 # Every DICOM file may state a window of its own.
 _MOST_FORMS = 20
 
-# Prediction files of the kit's own classes carry their names; the data are the same.
-_KITS_OWN = {
-    "MedqbenchMCQ": Task.PERCEPTION,
-    "MedqbenchCaption": Task.NO_REFERENCE,
-    "MedqbenchPairedDescription": Task.COMPARATIVE,
-}
-_KITS_DEG = "MedQDEGBench"
-_NAMES_IN_FILES = (
-    {name: name for name in (*ALL_DATASET_NAMES, *SECOND_PASS_NAMES)}
-    | {
-        f"{kits}{ending}": f"{next(iter(dataset_names(task)))}{ending}"
-        for kits, task in _KITS_OWN.items()
-        for ending in ("", "_dev", "_test")
-    }
-    | {name.replace("MedQDeg", _KITS_DEG): name for name in dataset_names(Task.DEGRADATION)}
-)
 # What a run's replies were made with, beside its prediction file (see ``kit.earlier_runs``).
 INFERENCE_RECORD = "_inference.json"
 
@@ -172,8 +157,10 @@ def name_results(predictions: Path, model: str | None, sample_set: SampleSet | N
     """Tell the names from ``MODEL_DATASET.EXT``; what is given by hand wins. A file whose name does not end in a
     dataset's name gives the dataset 'custom', or the data's own name."""
     stem, own = predictions.stem, sample_set.name if sample_set is not None else None
-    ending = max((name for name in _NAMES_IN_FILES if stem.endswith(f"_{name}")), key=len, default=None)
-    in_file = _NAMES_IN_FILES[ending] if ending else None
+    if model is None and (foreign := foreign_run(predictions)):
+        model = foreign.model
+    ending = name_in_file(stem)
+    in_file = NAMES_IN_FILES[ending] if ending else None
     dataset = own if own in ALL_DATASET_NAMES else in_file or own
     named = model or (stem.removesuffix(f"_{ending}") if ending else stem)
     if model is None:

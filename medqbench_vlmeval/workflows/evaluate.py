@@ -18,6 +18,7 @@ from medqbench_vlmeval.data.image_cells import KeptImages, image_names
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import check_room, is_any_of
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnProgress, build_extractor, build_judge
+from medqbench_vlmeval.judge.adopted import adopted_judge
 from medqbench_vlmeval.judge.cache import ReplyCache, default_folder
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
 from medqbench_vlmeval.judge.judges import extractor_options
@@ -25,7 +26,7 @@ from medqbench_vlmeval.judge.secrets import refuse_key
 from medqbench_vlmeval.judge.usage import load_prices, usage_by, usage_by_judge
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
-from medqbench_vlmeval.predictions.join import check_content
+from medqbench_vlmeval.predictions.join import check_content, placed
 from medqbench_vlmeval.provenance import ColumnUse, JudgeSettings
 from medqbench_vlmeval.runs.comparability import Evidence, with_comparable
 from medqbench_vlmeval.runs.files import MAKE_ROOM, result_paths, write_run
@@ -155,6 +156,7 @@ def prepare(request: Request) -> Prepared:
     columns: Mapping[Task, ColumnUse] = {}
     if request.sample_set is not None:
         task, samples = request.sample_set.task, list(request.sample_set.samples)
+        table = placed(samples, table)
         check_content(samples, table)
     else:
         task, samples, columns = samples_from_table(table)
@@ -290,10 +292,14 @@ def _read(request: Request, prepared: Prepared) -> _Scored:
 
 def _judged(request: Request, prepared: Prepared) -> _Scored:
     prices = load_prices(request.prices)  # a table that cannot be used is said before anything is paid
-    options = JudgeOptions.from_kit_kwargs(request.judge)
-    with _store(request, options) as store:
-        judge = build_judge(options, store, request.kit_client)
-        judged = judge.judge(prepared.samples, prepared.predictions, judging(prices, request.on_progress))
+    judge: Judge | None = None if {"model", "panel"} & request.judge.keys() else adopted_judge(prepared.table)
+    if judge is not None:
+        judged = judge.judge(prepared.samples, prepared.predictions)
+    else:
+        options = JudgeOptions.from_kit_kwargs(request.judge)
+        with _store(request, options) as store:
+            judge = build_judge(options, store, request.kit_client)
+            judged = judge.judge(prepared.samples, prepared.predictions, judging(prices, request.on_progress))
     step("working out intervals and findings")
     usage = partial(usage_by_judge, judge, prices)
     return *score_judged(prepared.samples, prepared.predictions, judged, request.dataset, usage), judge, None

@@ -1,0 +1,92 @@
+"""Verdicts that a prediction file holds already: the kit's own classes write their judge's scores into it.
+
+They are taken as they are, and not paid for again. The kit keeps numbers and no reply, so that nobody can read again
+what it read: its parser takes 'Score: 10' for 1. A number that is no verdict (1.5) is left unscored, with that reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from medqbench_vlmeval.benchmark import DIMENSIONS, dimension_scores
+from medqbench_vlmeval.judge.calls import OnProgress, combine, texts_to_judge
+from medqbench_vlmeval.judge.verdict import parse_score, whole_number
+from medqbench_vlmeval.predictions import PredictionTable
+from medqbench_vlmeval.predictions.foreign import foreign_run
+from medqbench_vlmeval.predictions.join import rows_of
+from medqbench_vlmeval.provenance import ADOPTED, JudgeSettings, Protocol
+from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
+
+NOTHING_READ = "the kit read no score in the judge's replies, and kept none of them"
+
+
+class AdoptedJudge:
+    """The judge of the kit's own class, as far as its files tell; nothing is asked (see ``calls.Judge``)."""
+
+    protocol = ADOPTED
+
+    def __init__(self, table: PredictionTable) -> None:
+        foreign = foreign_run(table.path)
+        self.name = f"{(foreign and foreign.judge) or 'unknown judge'} (kit's own class)"
+        self._table = table
+        self._rounds = max(1, *(len(kits_scores(row, name)) for row in table.rows for name in DIMENSIONS))
+
+    def describe(self) -> JudgeSettings:
+        """See ``calls.Judge.describe``."""
+        return JudgeSettings(self.name, protocol=Protocol(ADOPTED, "1", rounds=self._rounds))
+
+    def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:  # noqa: ARG002
+        """None: nothing is asked."""
+        return 0
+
+    def judge(
+        self,
+        samples: Sequence[Sample],
+        predictions: Sequence[Prediction],
+        on_progress: OnProgress | None = None,  # noqa: ARG002
+    ) -> list[Judged]:
+        """The file's verdicts on each sample's prediction (see ``calls.Judge.judge``)."""
+        texts, reasons = texts_to_judge(samples, predictions)
+        judged = {index: Judged(index, {}, reason) for index, reason in reasons.items()}
+        rows = rows_of(samples, self._table)
+        for sample, _ in texts:
+            row, verdicts = self._table.rows[rows[sample.index]], {}
+            for name in DIMENSIONS:
+                scores = kits_scores(row, name)
+                scores = [*scores, *[None] * (self._rounds - len(scores))]
+                parts = {str(n): self._verdict(value, sample, name) for n, value in enumerate(scores, 1)}
+                verdicts[name] = combine(parts, fmean, "round ")
+            judged[sample.index] = Judged(sample.index, verdicts)
+        return [judged[sample.index] for sample in samples]
+
+    def _verdict(self, value: object, sample: Sample, dimension: str) -> Verdict:
+        reply = value if isinstance(value, str) else ""
+        score = parse_score(reply) if reply else whole_number(value)
+        note = "adopted from the kit's own class"
+        verdict = Verdict(dimension, score, None, reply, "", self.name, asks=0, note=note, from_cache=True)
+        if score in dimension_scores(sample.task, dimension):
+            return verdict
+        reason = NOTHING_READ if value in (None, "") else f"the kit took {str(value)[:40]} for a verdict"
+        return replace(verdict, score=None, reason=reason)
+
+
+def kits_scores(row: Mapping[str, str], dimension: str) -> list[object]:
+    """What the kit wrote of its judge on a dimension, one number (or reply) a round; none where it read no score."""
+    for cell in (row.get(f"{dimension}_scores"), row.get(dimension)):
+        try:
+            value = json.loads(cell or "[]")
+        except ValueError:
+            value = cell
+        if value != []:
+            return value if isinstance(value, list) else [value]
+    return []
+
+
+def adopted_judge(table: PredictionTable) -> AdoptedJudge | None:
+    """The judge whose verdicts a prediction file holds, None where it has not the columns of all four dimensions."""
+    columns = {*table.columns}
+    held = all({dimension, f"{dimension}_scores"} & columns for dimension in DIMENSIONS)
+    return AdoptedJudge(table) if held else None
