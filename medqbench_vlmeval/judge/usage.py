@@ -38,7 +38,7 @@ _STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 class Price:
     """US dollars for a million tokens of prompts (``input``) and of replies (``output``)."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
 
     input: Annotated[float, Ge(0)]
     output: Annotated[float, Ge(0)]
@@ -48,7 +48,7 @@ class Price:
 class _PriceFile:
     """A file of prices for so many tokens, as pydantic checks it."""
 
-    __pydantic_config__: ClassVar = _STRICT
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
 
     models: dict[str, Price] = field(default_factory=dict)
     per: Annotated[float, Gt(0)] = PER

@@ -1,0 +1,189 @@
+"""What one cell of the compatibility matrix runs: the package's commands on fixed input, and what comes out.
+
+    python scripts/compat_job.py FOLDER [--run]
+
+Run by an environment's own interpreter (``scripts/compat.py`` does it). Replies of two made-up models to the embedded
+sets are scored, compared, rated, reported and exported; with ``--run`` the kit runs the baseline MedQ-Classical on
+the embedded sets. ``FOLDER/results.json`` gets what came out by name, without what names the environment: versions,
+dates, paths. Two environments agree where the two files are the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+DATASETS = ("MedQBench_Perception_mini", "MedQBench_Reasoning_mini", "MedQDeg_mini")
+MODELS = ("Alpha", "Beta")
+RUN = ("MedQBench_Perception_mini", "MedQBench_Reasoning_mini")
+DIMENSIONS = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy")
+# What differs between environments by right: nothing else is left out.
+_OF_ENVIRONMENT = frozenset({"python", "package", "kit", "kit_version", "versions", "date", "created", "files", "path"})
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.+:]*")
+_STEP_SECONDS = 900
+
+
+def replies(dataset: str, model: str) -> list[tuple[str, str]]:
+    """(index, reply) pairs: right and wrong letters in several forms, references of this and of other samples."""
+    from medqbench_vlmeval import load
+
+    samples = list(load(dataset))
+    step = 3 + MODELS.index(model)
+    answered = []
+    for at, sample in enumerate(samples):
+        if sample.options:
+            letters = list(sample.options)
+            letter = sample.answer if at % step else letters[(at // step) % len(letters)]
+            text = sample.options[letter]
+            forms = (letter, f"The answer is {letter}.", f"{text}.", f"**{letter}**: {text}", "I cannot tell.")
+            answered.append((sample.index, forms[at % (len(forms) - at % 7 % 2)]))
+        else:
+            other = samples[(at + at % step) % len(samples)].description or ""
+            answered.append((sample.index, other if at % 5 else other.partition(". ")[0] + "."))
+    return answered
+
+
+def write_predictions(folder: Path) -> dict[tuple[str, str], Path]:
+    """Prediction files, each of the three sets in another format; the workbooks by pandas, as the kit writes them."""
+    import pandas as pd
+
+    paths = {}
+    for dataset, suffix in zip(DATASETS, (".xlsx", ".jsonl", ".csv"), strict=True):
+        for model in MODELS:
+            path, rows = folder / f"{model}_{dataset}{suffix}", replies(dataset, model)
+            if suffix == ".xlsx":
+                pd.DataFrame(rows, columns=["index", "prediction"]).to_excel(path, index=False)
+            elif suffix == ".jsonl":
+                lines = (json.dumps({"index": index, "prediction": text}) for index, text in rows)
+                path.write_text("\n".join(lines), encoding="utf-8")
+            else:
+                with path.open("w", encoding="utf-8", newline="") as out:
+                    csv.writer(out).writerows([("index", "prediction"), *rows])
+            paths[dataset, model] = path
+    return paths
+
+
+def medqbench(folder: Path, *words: object) -> str:
+    """Run a command and return what it prints. Raises SystemExit, which names the command, where it fails."""
+    command = [sys.executable, "-m", "medqbench_vlmeval", *map(str, words)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_STEP_SECONDS, check=False)
+    if done.returncode:
+        sys.exit(f"medqbench {' '.join(map(str, words))} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def results(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Run all commands in ``folder``; yield what each leaves by name."""
+    for (dataset, model), path in write_predictions(folder).items():
+        out = folder / "runs" / model
+        medqbench(folder, "score", path, "--data", dataset, "--model", model, "--judge", "rules", "--out", out)
+        for name in ("score.json", "samples.jsonl"):
+            yield f"{model}_{dataset}_{name}", content_of(next(out.glob(f"{model}_{dataset}_{name}")))
+    for dataset in DATASETS:
+        yield f"compare {dataset}", json.loads(medqbench(folder, "compare", *_scores(folder, dataset), "--json"))
+        yield f"data info {dataset}", json.loads(medqbench(folder, "data", "info", dataset, "--images", "--json"))
+    verdicts = next((folder / "runs" / "Alpha").glob("*Reasoning_mini_samples.jsonl"))
+    yield "agreement", json.loads(medqbench(folder, "agreement", verdicts, _human(folder, verdicts), "--json"))
+    yield "report", json.loads(medqbench(folder, "report", "runs", "--out", "report", "--json"))
+    for path in sorted((folder / "report" / "tables").iterdir()):
+        yield f"report {path.name}", path.read_text(encoding="utf-8")
+    for path in sorted((folder / "report").glob("*.xlsx")):
+        yield f"report {path.name}", dict(_cells(path))
+    medqbench(folder, "data", "export", DATASETS[0], "--to", "exported")
+    yield "data export", list(_exported(folder / "exported"))
+
+
+def run_results(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Let the kit run a baseline; yield its score and sample files."""
+    words = ("--data", *RUN, "--model", "MedQ-Classical", "--judge", "rules", "--work-dir", "outputs")
+    medqbench(folder, "run", *words)
+    for dataset in RUN:
+        for name in ("score.json", "samples.jsonl"):
+            found = sorted((folder / "outputs").rglob(f"MedQ-Classical_{dataset}_{name}"))
+            yield f"run {dataset}_{name}", content_of(found[0])
+
+
+def _scores(folder: Path, dataset: str) -> list[Path]:
+    return [folder / "runs" / model / f"{model}_{dataset}_score.json" for model in MODELS]
+
+
+def _human(folder: Path, verdicts: Path) -> Path:
+    """A rater's table; 0 and 2 are ratings of both tasks."""
+    path = folder / "human.csv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out)
+        table.writerow(["index", *DIMENSIONS])
+        for at, line in enumerate(verdicts.read_text(encoding="utf-8").splitlines()):
+            row = json.loads(line)
+            table.writerow([row["index"], *(2 * (at * (place + 2) % 5 % 2) for place in range(len(DIMENSIONS)))])
+    return path
+
+
+def _cells(path: Path) -> Iterator[tuple[str, list[list[str]]]]:
+    """A workbook's texts and numbers by sheet, read by openpyxl as a user's script would."""
+    from openpyxl import load_workbook
+
+    for sheet in load_workbook(path).worksheets:
+        rows = [["" if value is None else str(value) for value in row] for row in sheet.iter_rows(values_only=True)]
+        yield sheet.title, [row for row in rows if not re.search("Python|version|date", " ".join(row), re.IGNORECASE)]
+
+
+def _exported(folder: Path) -> Iterator[dict[str, Any]]:
+    """Rows of the exported Parquet files as 'datasets' gives them back; images as the hash of their bytes."""
+    from datasets import Image, Sequence, load_dataset
+
+    files = sorted(map(str, folder.rglob("*.parquet")))
+    rows = load_dataset("parquet", data_files=files, split="train", cache_dir=str(folder / "cache"))
+    rows = rows.cast_column("images", Sequence(Image(decode=False))) if "images" in rows.column_names else rows
+    for row in rows:
+        yield {name: _hashed(value) for name, value in row.items()}
+
+
+def _hashed(value: Any) -> Any:
+    if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
+        return hashlib.sha256(value["bytes"]).hexdigest()
+    return [_hashed(each) for each in value] if isinstance(value, list) else value
+
+
+def content_of(path: Path) -> Any:
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
+
+
+def plain(value: Any, names: Mapping[str, str]) -> Any:
+    """A value without what names its environment; ``names`` has what stands for the folder and for files' hashes."""
+    if isinstance(value, dict):
+        return {name: plain(of, names) for name, of in value.items() if name not in _OF_ENVIRONMENT}
+    if isinstance(value, list):
+        return [plain(each, names) for each in value]
+    if isinstance(value, str):
+        for text, name in names.items():
+            value = value.replace(text, name)
+        return _TIME.sub("TIME", value)
+    return value
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--run", action="store_true")
+    given = parser.parse_args(None if arguments is None else list(arguments))
+    folder = given.folder.resolve()
+    named = (run_results if given.run else results)(folder)
+    content = dict(named)
+    # A workbook's bytes hold the time at which it was written.
+    hashes = {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in folder.rglob("*.xlsx")}
+    content = plain(content, {str(folder): "FOLDER", **hashes})
+    (folder / "results.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
