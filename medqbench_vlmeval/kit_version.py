@@ -20,6 +20,9 @@ NO_KIT = (
     "checkout of VLMEvalKit with 'pip install -e PATH_OF_THE_CHECKOUT'."
 )
 
+A_KEY, WEIGHTS_OF = "a key, network", "weights of "
+"""What a model takes: an API's key, or weights from a repository on the hub, whose name follows."""
+
 _ON_HUB = re.compile(r"[\w-]+/[\w.-]+")
 _MERGES = re.compile(r"\w+\.update\(\w+\)")
 
@@ -102,10 +105,10 @@ def zoo_models(kit: InstalledKit) -> tuple[dict[str, str], bool]:
 def _need(made: ast.expr) -> str:
     """What a model takes, from the expression that makes it: 'partial(api.GPT4V, model=...)'."""
     if isinstance(made, ast.Call) and made.args and ast.unparse(made.args[0]).startswith("api."):
-        return "a key, network"
+        return A_KEY
     texts = [node.value for node in ast.walk(made) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     path = next((text for text in texts if _ON_HUB.fullmatch(text)), None)
-    return f"weights of {path}" if path else "weights"
+    return f"{WEIGHTS_OF}{path}" if path else "weights"
 
 
 def spells_dataset(kit: InstalledKit, name: str) -> bool:

@@ -98,6 +98,10 @@ def export(
         Path | None, typer.Option("--openvlm", help="Merge the runs into this OpenVLM-style JSON, in place.")
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="The model's name in the OpenVLM-style JSON.")] = None,
+    open_source: Annotated[
+        bool | None,
+        typer.Option("--open-source/--closed-source", help="Whether the model's weights are public, for its META."),
+    ] = None,
     update_time: Annotated[
         bool, typer.Option("--update-time", help="Set the OpenVLM-style JSON's 'time' to now.")
     ] = False,
@@ -119,8 +123,8 @@ def export(
     files = {form: path for form, path in (("csv", csv), ("markdown", markdown), ("html", html)) if path is not None}
     if openvlm is None and not files:
         raise BadInput("Nothing to export: name a file with --openvlm, --csv, --markdown or --html.")
-    if openvlm is None and (model is not None or update_time):
-        raise BadInput("--model and --update-time belong to --openvlm; name its file.")
+    if openvlm is None and (model is not None or open_source is not None or update_time):
+        raise BadInput("--model, --open-source and --update-time belong to --openvlm; name its file.")
     targets = [path.resolve() for path in (openvlm, *files.values()) if path is not None]
     if len(set(targets)) < len(targets):
         raise BadInput("Two of --openvlm, --csv, --markdown and --html name one file; name one for each.")
@@ -129,7 +133,7 @@ def export(
     exports = {path: board_tables.exported(path, form, boards) for form, path in files.items()}
     if openvlm is not None:
         scores = scored_runs(run_dir)
-        merged = merging.merge(openvlm, scores, model, stamp=update_time)
+        merged = merging.merge(openvlm, scores, model, open_source=open_source, stamp=update_time)
         for name, dataset in merged.members:
             print(terminal_text(f"{name}: {dataset}"))
         for value in Comparable:
@@ -137,6 +141,11 @@ def export(
             if apart and value is not Comparable.YES:
                 marked = f"! {value.words} with the published rows, and marked so: {', '.join(apart)}"
                 print(terminal_text(marked), file=sys.stderr)
+        for name in merged.taken_for_closed:
+            unsaid = (
+                f"! whether the weights of {name} are public is not known: META says 'No'; --open-source says 'Yes'"
+            )
+            print(terminal_text(unsaid), file=sys.stderr)
         print(f"{merged.path}{'' if merged.changed else ' (unchanged)'}")
         if merged.backup is not None:
             print(f"the file before: {merged.backup}")

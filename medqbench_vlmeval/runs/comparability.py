@@ -22,6 +22,7 @@ _PUBLISHED_JUDGE = re.compile(r"(?:[\w.-]+/)?(?:chat)?gpt-?4o(?:-latest|-\d{4}-\
 # More rounds estimate the same mean with less noise.
 _OFFICIAL = re.compile(r"official(-\d+)?")
 _MOST_LOST = 1  # percent of the samples; with more the means are over other samples than the published ones
+LIMITED = "samples were run"  # the end of the reason that a run with --limit has
 _NAMED, _SHOWN = 3, 60  # of a file's own texts: how many, and characters of each
 _WRITTEN_BY = "which 'medqbench run' writes beside each reply"
 
@@ -90,7 +91,7 @@ def _data_doubts(task: Task, evidence: Evidence) -> Iterator[Doubt]:
         )
         yield _no(f"{present} Yes-or-No / What / How questions; the published rows are of {published}")
     if evidence.n_run < evidence.n_offered:
-        yield _no(f"only {evidence.n_run} of {evidence.n_offered} samples were run")
+        yield _no(f"only {evidence.n_run} of {evidence.n_offered} {LIMITED}")
     sha256 = evidence.data.sha256
     if set(evidence.files) - {"", sha256}:
         yield _no("the predictions were made on another version of the data file")

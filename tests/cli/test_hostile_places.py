@@ -44,7 +44,7 @@ COMMANDS = (
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "gbk"])
 def test_no_command_fails_of_the_consoles_encoding(tmp_path: Path, predictions: Path, encoding: str) -> None:
     names = {"模型😀": tmp_path / "a", "ü😀": tmp_path / "b"}
-    run_, other = (perception_run(folder, model=model).paths.score for model, folder in names.items())
+    run_, other = (perception_run(folder, model=model, dataset="mine").paths.score for model, folder in names.items())
     places = {"predictions": predictions, "run": run_, "other": other, "board": tmp_path / "board"}
     # In this process, whose streams a command changes as it would its own.
     script = "import sys, json\nfrom medqbench_vlmeval.cli.main import main\nfor words in json.load(sys.stdin):\n"

@@ -3,11 +3,14 @@
 Such a file is ``{"time": ..., "results": {model: {"META": {...}, dataset: {"Overall": ..., ...}}}}``. Only the
 runs' own members change: other models, unknown keys, all values, the order of keys and the indentation stay; the file
 before is kept as ``FILE.bak``.
+
+The public table code (gen_table.py of the Space opencompass/open_vlm_leaderboard) takes a dataset's columns from one
+model and looks them up in all others, so that a partial run breaks the table; its filters show no row whose META says
+neither 'Yes' nor 'No' under ``OpenSource``.
 """
 
 from __future__ import annotations
 
-import ast
 import itertools
 import json
 import re
@@ -24,12 +27,15 @@ from medqbench_vlmeval.benchmark import (
     BASELINES,
     DIMENSIONS,
     MEASURES,
+    MODALITIES,
     OVERALL,
+    PUBLISHED_NAMES,
     REASONING_PREFIX,
     UNKNOWN,
     Comparable,
     Task,
     dataset_names,
+    published_rows,
 )
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import (
@@ -43,17 +49,18 @@ from medqbench_vlmeval.files import (
     storable,
     write_bytes,
 )
-from medqbench_vlmeval.kit_version import find_kit, zoo_calls
+from medqbench_vlmeval.kit_version import A_KEY, WEIGHTS_OF, InstalledKit, find_kit, zoo_models
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
+from medqbench_vlmeval.runs.comparability import LIMITED
 from medqbench_vlmeval.runs.result import MODALITY, top_of
 from medqbench_vlmeval.types import Result, TaskRun
 
 COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file
 _BOM = "\ufeff"
-# A repository on the hub: 'organisation/name', and no path on a disk.
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_WEIGHTS = ("model_path", "model_pth", "ckpt", "model_name_or_path", "pretrained")
+_SIZE = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)B(?![a-z])")
+# By the category of a published row (the medical one, MedGemma, has public weights), and by what the kit's model takes.
+_OPEN = {"commercial": "No", "open-source": "Yes", "medical-specialized": "Yes", A_KEY: "No"}
 
 Values = dict[str, float | int | None]
 Json = dict[str, Any]
@@ -62,12 +69,13 @@ Json = dict[str, Any]
 @dataclass(frozen=True)
 class MergeReport:
     """What a merge did: ``members`` are (model, dataset) pairs, ``backup`` the file before, None where there was none
-    or nothing changed."""
+    or nothing changed; ``taken_for_closed`` are the models of which nobody knows whether their weights are public."""
 
     path: Path
     members: tuple[tuple[str, str], ...]
     changed: bool
     backup: Path | None
+    taken_for_closed: tuple[str, ...] = ()
 
 
 def merge(
@@ -75,19 +83,22 @@ def merge(
     scores: Sequence[tuple[Path, Result]],
     model: str | None = None,
     *,
+    open_source: bool | None = None,
     stamp: bool = False,
     timeout: float = LOCK_TIMEOUT,
 ) -> MergeReport:
     """Merge scored runs into an OpenVLM-style JSON, which is made where it does not exist; the same runs again change
     nothing.
 
-    A model is found by its name, or by the ``dir_name`` of its META; a new one gets what is known of it as META.
-    ``scores`` are of any models and datasets; of several results of one run the newest counts. ``model`` is the name in
-    the file; the runs must then be of one model. ``stamp`` sets the file's ``time`` to now; otherwise it stays, since
-    it speaks of all results. Another writer is waited for ``timeout`` seconds.
+    A model is found by its name, by another name of the same model (the published tables' or the kits'), or by its
+    META; a new one gets what is known of it as META. ``scores`` are of any models and datasets; of several results of
+    one run the newest counts. ``model`` is the name in the file; the runs must then be of one model. ``open_source``
+    says whether the weights are public, where META would not say so. ``stamp`` sets the file's ``time`` to now;
+    otherwise it stays, since it speaks of all results. Another writer is waited for ``timeout`` seconds.
 
-    Raises BadInput where the runs do not go together or hold impossible numbers, or the file is none of this kind; it
-    is left as it is. Raises RunFailed where the file cannot be written, or another process held it for too long.
+    Raises BadInput where the runs do not go together, are partial or hold impossible numbers, or the file is none of
+    this kind or would have members of one dataset with different keys; it is left as it is. Raises RunFailed where the
+    file cannot be written, or another process held it for too long.
     """
     wanted = _wanted(scores, model)
     # A link keeps pointing to its file, which is the one that is replaced.
@@ -97,7 +108,8 @@ def merge(
         before, board = _read(file) or (None, {"time": now, "results": {}})
         unchanged = json.dumps(board)
         members: list[tuple[str, str]] = []
-        for (run_model, key), values in wanted.items():
+        closed: list[str] = []
+        for (run_model, key), (run, values) in wanted.items():
             name = run_model if model is not None else _name_in(board, run_model)
             dataset = _spelling_in(board, name, key)
             if (name, dataset) in members:
@@ -107,10 +119,14 @@ def merge(
                 )
             members.append((name, dataset))
             _set_member(file, board, name, dataset, values)
+            closed += [] if _set_meta(board["results"][name], name, run, open_source) else [name]
+        for name, dataset in members:
+            _check_columns(file, board["results"], name, dataset)
         if stamp:
             board["time"] = now
         changed = before is None or json.dumps(board) != unchanged
-        return MergeReport(file, tuple(members), changed, _replace(file, before, board) if changed else None)
+        backup = _replace(file, before, board) if changed else None
+        return MergeReport(file, tuple(members), changed, backup, tuple(closed))
 
 
 def _values_of(run: TaskRun) -> Values:
@@ -124,17 +140,27 @@ def _values_of(run: TaskRun) -> Values:
     return {**values, **modalities, COMPARABLE: int(part.comparable is Comparable.YES)}
 
 
-def _problem_of(task: Task, values: Values) -> str | None:
-    """What is wrong with a task's numbers, as the end of a sentence about them; None where nothing is."""
-    overall = values[OVERALL]
-    if overall is None:
-        return f"has no '{OVERALL}'"
+def _problem_of(run: TaskRun, values: Values) -> str | None:
+    """What is wrong with a task's numbers, or missing of its dataset, as the end of a sentence about them; None where
+    nothing is. Which keys there must be is known of the benchmarks' own datasets."""
+    part, overall, missing = run.result, values[OVERALL], run.result.counts.get("n_missing")
+    if limited := [reason for reason in part.not_comparable_because if reason.endswith(LIMITED)]:
+        return f"is partial ({limited[0]})"
+    if missing:
+        return f"lacks the predictions of {missing:,} of {part.n:,} samples"
     for name, value in values.items():
-        limit = top_of(task, name)
+        limit = top_of(run.task, name)
         if value is not None and not 0 <= value <= limit:
             return f"has '{name}' {value:g}, which is not within 0 and {limit:g}"
-    singles = [value for name in MEASURES[task] if name != OVERALL and (value := values[name]) is not None]
-    if not task.is_choice and len(singles) == len(DIMENSIONS) and abs(overall - sum(singles)) > 0.01:
+    known = part.dataset in ALL_DATASET_NAMES
+    modalities = MODALITIES if known and run.task is not Task.DEGRADATION else ()
+    if absent := [name for name in (OVERALL, *(values if known else ()), *modalities) if values.get(name) is None]:
+        return f"has no '{absent[0]}'"
+    if known and UNKNOWN in part.groups.get(MODALITY, {}):
+        return "has samples of unknown modality"
+    singles = [value for name in MEASURES[run.task] if name != OVERALL and (value := values[name]) is not None]
+    apart = abs((overall or 0) - sum(singles))
+    if not run.task.is_choice and len(singles) == len(DIMENSIONS) and apart > 0.01:
         return f"has an '{OVERALL}' of {overall:g}, and its dimensions' sum is {sum(singles):g}"
     return None
 
@@ -152,8 +178,8 @@ def _key_of(run: TaskRun, in_combined_run: bool) -> str:
     return f"{dataset}_{REASONING_PREFIX[run.task]}" if in_combined_run else dataset
 
 
-def _wanted(scores: Sequence[tuple[Path, Result]], model: str | None) -> dict[tuple[str, str], Values]:
-    """The numbers to be merged by model and dataset; of several results of one run the newest."""
+def _wanted(scores: Sequence[tuple[Path, Result]], model: str | None) -> dict[tuple[str, str], tuple[TaskRun, Values]]:
+    """The runs and numbers to be merged by model and dataset; of several results of one run the newest."""
     models = dict.fromkeys(result.model for _, result in scores)
     if model is not None and len(models) > 1:
         raise BadInput(
@@ -165,8 +191,11 @@ def _wanted(scores: Sequence[tuple[Path, Result]], model: str | None) -> dict[tu
         combined = result.task is Task.REASONING
         for run in result.tasks:
             values = _values_of(run)
-            if problem := _problem_of(run.task, values):
-                raise BadInput(f"{score} ({run.task.value}) {problem}; score that run again.")
+            if problem := _problem_of(run, values):
+                raise BadInput(
+                    f"{score} ({run.task.value}) {problem}; run and score the whole dataset, since the leaderboard's "
+                    "table needs every number of every model."
+                )
             place = (storable(model or run.model), storable(_key_of(run, combined)))
             path, other, _ = newest.get(place, (score, run, values))
             if entry_of(run).identity != entry_of(other).identity:
@@ -176,7 +205,7 @@ def _wanted(scores: Sequence[tuple[Path, Result]], model: str | None) -> dict[tu
                 )
             if run.settings.created >= other.settings.created:
                 newest[place] = (score, run, values)
-    return {place: values for place, (_, _, values) in newest.items()}
+    return {place: (run, values) for place, (_, run, values) in newest.items()}
 
 
 def _read(file: Path) -> tuple[str, Json] | None:
@@ -212,11 +241,25 @@ def _read(file: Path) -> tuple[str, Json] | None:
     return text, board
 
 
+def _names_of(model: str) -> tuple[str, ...]:
+    """All names of a model, its own first, then the kits'. A published name's other snapshots are other models."""
+    for published, names in PUBLISHED_NAMES.items():
+        same = [name for name in names if name.lower().startswith(names[0].lower())]
+        if model in (published, *same):
+            return tuple(dict.fromkeys((model, *same, published)))
+    return (model,)
+
+
 def _name_in(board: Json, model: str) -> str:
-    """The model's name in the file: itself, or the one model whose META has it as its folder."""
-    results = board["results"]
-    same = [name for name, member in results.items() if _object(_object(member).get("META")).get("dir_name") == model]
-    return same[0] if model not in results and len(same) == 1 else model
+    """The model's name in the file: itself, another of its names, or the one model whose META has one of them."""
+    results, names = board["results"], _names_of(model)
+    same = [name for name in names if name in results]
+    for name, member in [] if same else results.items():
+        meta = _object(_object(member).get("META"))
+        method = meta.get("Method")
+        if meta.get("dir_name") in names or (isinstance(method, list) and method[:1] and method[0] in names):
+            same.append(name)
+    return same[0] if len(same) == 1 or {*same} & {*names} else model
 
 
 def _spelling_in(board: Json, model: str, key: str) -> str:
@@ -235,14 +278,38 @@ def _object(value: Any) -> Json:
 
 def _set_member(file: Path, board: Json, name: str, dataset: str, values: Values) -> None:
     """Put the numbers into the board: keys that are not this package's stay, numbers of its own that are gone go."""
-    member = board["results"].setdefault(name, {"META": meta_json(name)})
-    if not isinstance(member, dict) or not isinstance(member.get(dataset, {}), dict):
-        where = f"'{name}'" if not isinstance(member, dict) else f"'{dataset}' of '{name}'"
-        raise BadInput(f"{where} in {file} is not an object; the file was left as it is. Repair it.")
+    member = board["results"].setdefault(name, {"META": {}})
+    for part in (dataset, "META"):
+        if not isinstance(member, dict) or not isinstance(member.get(part, {}), dict):
+            where = f"'{name}'" if not isinstance(member, dict) else f"'{part}' of '{name}'"
+            raise BadInput(f"{where} in {file} is not an object; the file was left as it is. Repair it.")
     own_keys = {*itertools.chain(*MEASURES.values()), COMPARABLE}
     old = {key: value for key, value in member.get(dataset, {}).items() if key in values or key not in own_keys}
     # Equal numbers keep the form in which they were written.
     member[dataset] = old | {key: value for key, value in values.items() if old.get(key, ...) != value}
+
+
+def _set_meta(member: Json, name: str, run: TaskRun, open_source: bool | None) -> bool:
+    """Make a missing META and fill an empty ``OpenSource``; False where nobody knows that, and 'No' is written."""
+    if open_source is None and (meta := member.get("META")) and meta.get("OpenSource", ...):
+        return True
+    made = meta_json(name, run)
+    said = made["OpenSource"] if open_source is None else "Yes" if open_source else "No"
+    member["META"] = {**(member.get("META") or made), "OpenSource": said or "No"}
+    return bool(said)
+
+
+def _check_columns(file: Path, results: Json, name: str, dataset: str) -> None:
+    """See that all models have the same keys of a dataset."""
+    own = results[name][dataset].keys()
+    for other, member in results.items():
+        theirs = _object(_object(member).get(dataset)).keys()
+        if theirs and (apart := sorted(own ^ theirs)):
+            has, lacks = (name, other) if apart[0] in own else (other, name)
+            raise BadInput(
+                f"'{dataset}' has '{apart[0]}' of '{has}' and not of '{lacks}', which breaks the leaderboard's table "
+                f"for all models; {file} was left as it is. Export runs of one data file, or take '{other}' out."
+            )
 
 
 def _replace(file: Path, before: str | None, board: Json) -> Path | None:
@@ -271,36 +338,32 @@ def _dumped(board: Json, before: str | None) -> str:
     return bom + text.replace("\n", newline) + before[len(before.rstrip()) :]
 
 
-def meta_json(model: str, config: Path | None = None) -> Json:
-    """Make the ``META`` object for a model, as the run was given it, that a file does not have yet.
+def meta_json(model: str, run: TaskRun | None = None, kit: InstalledKit | None = None) -> Json:
+    """Make the ``META`` object for a model, as the file names it, that the file does not have yet.
 
-    All fields that the leaderboard's tables read are there; what is not known is the empty text. ``Verified`` is 'No':
-    the leaderboard's makers have not verified a result that was merged here. ``config`` is the kit's
-    ``vlmeval/config.py``; the installed kit's by default.
+    All fields that the leaderboard's tables read are there; what is not known is the empty text. ``Parameters`` is the
+    size in a name of the model ('7B'), ``Time`` the day of ``run``. ``Verified`` is 'No': the leaderboard's makers have
+    not verified a result that was merged here. ``kit`` is the installed one by default.
     """
-    if config is None and (kit := find_kit()) is not None:
-        config = kit.package / "config.py"
-    hub_id = None if model in BASELINES or config is None else _hub_id(model, config)
-    unknown = dict.fromkeys(("Parameters", "Language Model", "Vision Model", "Org", "Time"), "")
-    return {
-        "Method": [model, f"https://huggingface.co/{hub_id}" if hub_id else ""],
-        **unknown,
-        # Weights that the kit loads from a public repository are open; how an API's model is licensed is not said.
-        "OpenSource": "Yes" if hub_id else "",
-        "Verified": "No",
-        "dir_name": model,
-    }
-
-
-def _hub_id(model: str, config: Path) -> str | None:
-    """The hub's repository that the kit's configuration, which is read and not imported, loads a model from."""
+    names = tuple(dict.fromkeys((*(_names_of(run.model) if run else ()), *_names_of(model))))
     try:
-        factory = zoo_calls(config).get(model)
+        needs = zoo_models(found)[0] if (found := kit or find_kit()) else {}
     except (OSError, ValueError, SyntaxError):
         # A kit whose configuration looks otherwise is no reason to fail: nothing is known then.
-        return None
-    if factory is None or ast.unparse(factory.args[0]).startswith("api."):
-        return None
-    weights = [keyword.value for keyword in factory.keywords if keyword.arg in _WEIGHTS]
-    names = [value.value for value in weights if isinstance(value, ast.Constant) and isinstance(value.value, str)]
-    return names[0] if names and _HUB_ID.fullmatch(names[0]) else None
+        needs = {}
+    dir_name = next((name for name in names if name in needs), names[0])
+    need = needs.get(dir_name, "")
+    hub_id = need.removeprefix(WEIGHTS_OF) if need.startswith(WEIGHTS_OF) else ""
+    categories = {row.model: row.category for task in MEASURES for row in published_rows(task)}
+    categories |= dict.fromkeys(BASELINES, "open-source")
+    said = [_OPEN.get(categories.get(name, "")) for name in names] + ["Yes" if hub_id else _OPEN.get(need)]
+    return {
+        "Method": [model, f"https://huggingface.co/{hub_id}" if hub_id else ""],
+        "Parameters": next((size.group() for name in names if (size := _SIZE.search(name))), ""),
+        **dict.fromkeys(("Language Model", "Vision Model"), ""),
+        "Org": hub_id.partition("/")[0],
+        "Time": run.settings.created[:10].replace("-", "/") if run else "",
+        "OpenSource": next(filter(None, said), ""),
+        "Verified": "No",
+        "dir_name": dir_name,
+    }

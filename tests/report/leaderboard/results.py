@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from functools import cache
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import MODALITIES, Task
 from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import Result
 from tests import make
@@ -33,9 +33,11 @@ def result(
     data=None,
     n=None,
     few=None,
+    modalities=MODALITIES,
     **settings,
 ) -> Result:
-    """A result; ``overall``, ``values`` and ``few`` are other numbers, ``data`` changes fields of the data's record."""
+    """A result; ``overall``, ``values`` and ``few`` are other numbers, ``data`` changes fields of the data's record.
+    Of ``modalities`` those that the made run lacks have the numbers of one that it has."""
     base = _scored(task)
     values = {**(values or {}), **({} if overall is None else {"Overall": overall})}
     marked = make.marks_of(comparable, because)
@@ -46,7 +48,10 @@ def result(
             for name, cell in part.measures.items()
         }
         counts = {**part.counts, "n": part.n if n is None else n}
-        parts[of] = replace(part, measures=measures, counts=counts, dataset=dataset or part.dataset, **marked)
+        made = part.groups["modality"]
+        groups = {**part.groups, "modality": {name: made.get(name, [*made.values()][-1]) for name in modalities}}
+        changed = {"measures": measures, "counts": counts, "groups": groups, **marked}
+        parts[of] = replace(part, dataset=dataset or part.dataset, **changed)
     changes = {"data": {of: replace(use, **(data or {})) for of, use in base.settings.data.items()}, **settings}
     provenance = replace(base.settings, **changes)
     return Result(model, dataset or base.dataset, task, parts, provenance, baseline)
