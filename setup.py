@@ -4,11 +4,25 @@ import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = re.search(
     r'^__version__ = "([^"]+)"', (HERE / "medqbench_vlmeval" / "__init__.py").read_text(encoding="utf-8"), re.M
 ).group(1)
+
+
+class BuildPy(build_py):
+    """The kit's patches lie beside the package, where people look for them, and go into it in a wheel."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "medqbench_vlmeval" / "kit" / "patches"
+            target.mkdir(parents=True, exist_ok=True)
+            for patch in sorted((HERE / "patches").glob("*.patch")):
+                self.copy_file(str(patch), str(target / patch.name))
+
 
 SYNTH = ["scikit-image>=0.22", "pydicom>=3.0", "nilearn>=0.10", "nibabel>=5"]
 WANDB = ["wandb>=0.18"]
@@ -49,6 +63,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["medqbench_vlmeval", "medqbench_vlmeval.*"]),
+    cmdclass={"build_py": BuildPy},
     include_package_data=False,
     package_data={
         "medqbench_vlmeval": ["py.typed"],

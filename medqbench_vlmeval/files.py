@@ -295,11 +295,11 @@ def held(lock: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
         yield
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, advice: str = _BOARD_ADVICE) -> None:
     """Refuse to replace a file that its owner made read-only, although its folder would allow it. Raises RunFailed
-    where no one has the right to write ``path``."""
+    where no one has the right to write ``path``; ``advice`` says what to do then."""
     # The bits and not os.access: a superuser may write everything, and means a read-only file all the same.
     writers = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-    with writing(path, _BOARD_ADVICE), suppress(FileNotFoundError):
+    with writing(path, advice), suppress(FileNotFoundError):
         if not path.stat().st_mode & writers:
             raise PermissionError(13, "it is read-only")

@@ -3,6 +3,7 @@ this package by themselves. Nothing of the kit is imported."""
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import importlib.util
 import platform
@@ -21,9 +22,9 @@ from medqbench_vlmeval.kit_version import NO_KIT, find_kit
 data_app = typer.Typer(help="Fetch, check, look at and export data files.", no_args_is_help=True)
 patch_app = typer.Typer(help="Patch a VLMEvalKit so that it finds this package by itself.", no_args_is_help=True)
 
-KitDir = Annotated[
-    Path | None, typer.Argument(help="A checkout, or the folder that holds 'vlmeval'; default: the installed kit.")
-]
+_KIT_AND_NAMES = "A checkout or the folder that holds 'vlmeval', and patches; default: the installed kit, all patches."
+KitAndNames = Annotated[list[str] | None, typer.Argument(metavar="[KIT_DIR] [NAME]...", help=_KIT_AND_NAMES)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 
 # Modules and the packages that they come with.
 _TO_RUN = {"torch": "torch", "transformers": "transformers"}
@@ -150,10 +151,13 @@ def _kit() -> list[Finding]:
     kit = find_kit()
     if kit is None:
         return [Finding("missing", "VLMEvalKit", NO_KIT)]
-    states = sorted({file.state.value for file in check(kit.root)})
+    names: dict[str, list[str]] = {}
+    for looked in check(kit.root):
+        names.setdefault(looked.state.value, []).append(looked.patch.name)
+    states = "; ".join(f"{state}: {', '.join(of_state)}" for state, of_state in names.items())
     return [
         Finding("ok", "VLMEvalKit", f"{kit.label} in {kit.root}"),
-        Finding("note", "kit patch", f"{' / '.join(states)} ('medqbench run' needs no patch)"),
+        Finding("note", "kit patches", f"{states} ('medqbench run' needs none)"),
     ]
 
 
@@ -189,35 +193,39 @@ def _keys() -> list[Finding]:
 
 
 @patch_app.command()
-def check(kit_dir: KitDir = None) -> None:
-    """Say of each file that the patch concerns whether it is patched; exit code 1 where one is unknown."""
+def check(words: KitAndNames = None) -> None:
+    """Say of each patch whether the kit has it; exit code 1 where one is half there, or the kit is unknown to it."""
     from medqbench_vlmeval.kit import patching
 
-    files = patching.check(patching.kit_root(kit_dir))
-    for file in files:
-        print(f"{file.state.value:12} {file.path}{f' ({file.why})' if file.why else ''}")
-    if any(file.state is patching.State.UNKNOWN for file in files):
+    looked = patching.check(*patching.kit_and_names(words or ()))
+    for one in looked:
+        print(f"{one.state.value:14}{one.patch.name:16}{one.why or one.patch.title}")
+    if any(one.state in (patching.State.UNKNOWN, patching.State.PARTIAL) for one in looked):
         raise typer.Exit(1)
 
 
 @patch_app.command()
-def apply(kit_dir: KitDir = None) -> None:
-    """Patch the kit: its own run.py, 'python -m vlmeval' and 'vlmutil' then know the datasets and models."""
+def apply(words: KitAndNames = None, dry_run: DryRun = False) -> None:
+    """Patch the kit, all files or none: its own run.py, 'python -m vlmeval' and 'vlmutil' then know the datasets and
+    models, keep keys to themselves, and end with an exit code."""
     from medqbench_vlmeval.kit import patching
 
-    _list(patching.apply(patching.kit_root(kit_dir)), "patched", "already patched; nothing was changed")
+    _list(patching.apply(*patching.kit_and_names(words or ()), dry_run), "patched", dry_run)
 
 
 @patch_app.command()
-def revert(kit_dir: KitDir = None) -> None:
+def revert(words: KitAndNames = None, dry_run: DryRun = False) -> None:
     """Give the kit its original bytes back."""
     from medqbench_vlmeval.kit import patching
 
-    _list(patching.revert(patching.kit_root(kit_dir)), "restored", "not patched; nothing was changed")
+    _list(patching.revert(*patching.kit_and_names(words or ()), dry_run), "restored", dry_run)
 
 
-def _list(changed: list[Path], done: str, nothing: str) -> None:
-    for path in changed:
-        print(f"{done:12} {path}")
-    if not changed:
-        print(nothing)
+def _list(changes: Mapping[Path, tuple[bytes, bytes]], done: str, dry_run: bool) -> None:
+    for path, (before, after) in changes.items():
+        print(f"{f'would be {done}' if dry_run else done:18}{path}")
+        if dry_run:
+            old, new = (text.decode(errors="replace").splitlines() for text in (before, after))
+            print("\n".join(difflib.unified_diff(old, new, "before", "after", n=1, lineterm="")))
+    if not changes:
+        print("Nothing was to be done; 'medqbench patch check' says how the kit stands to each patch.")

@@ -1,145 +1,243 @@
-"""Patches that let VLMEvalKit discover plugins by entry points.
+"""Patches of VLMEvalKit: the unified diffs of ``patches/``, applied to and taken back from a kit's own files.
 
-Neither supported kit has a plugin mechanism. The patch appends a short block to two of its modules: after it,
-``vlmeval.dataset`` calls what packages declare under the entry-point group ``vlmeval.datasets``, and
-``vlmeval.config`` what they declare under ``vlmeval.models``. A file is only touched when its end is known,
-all files or none are changed, and ``revert`` gives the original bytes back.
+``NAME.patch`` is a change, ``NAME.KITS.patch`` the same for kits whose lines differ. A hunk counts where its lines
+stand exactly once in a file, wherever that is, so that a few foreign lines do no harm; what is not known is left
+alone. The state is read off the files alone: a call that was killed half way is seen, and finished or taken back, by
+the next one. All files are changed or none, each by renaming a whole one over it; ``revert`` gives the original bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import hashlib
+import re
+import subprocess
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 
-from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import replacing, writing
+from medqbench_vlmeval.errors import BadInput, did_you_mean
+from medqbench_vlmeval.files import check_writable, replacing, writing
 from medqbench_vlmeval.kit_version import require_kit
+
+_ADVICE = "the kit is as it was"
 
 
 class State(str, Enum):
-    """What a file of a kit looks like to this patch."""
+    """What a kit's files look like to a patch; of the diffs of one name the first in this order counts."""
 
-    CLEAN = "not patched"
     APPLIED = "patched"
+    PARTIAL = "half patched"
+    CLEAN = "not patched"
+    THERE = "already there"
     UNKNOWN = "unknown"
+    ABSENT = "not needed"
 
 
 @dataclass(frozen=True)
-class Hook:
-    """A block for the end of one kit module. ``last_line`` is what a known, unpatched module ends with."""
+class Hunk:
+    """Whole lines of a file, before and after; ``at_end`` where no line follows them."""
 
     file: str
-    group: str
-    last_line: str
+    before: bytes
+    after: bytes
+    at_end: bool
 
-    @property
-    def block(self) -> bytes:
-        """The appended text; it needs nothing but the standard library and never breaks the kit's import."""
-        return f"""
+    def turned(self) -> Hunk:
+        """The way back."""
+        return Hunk(self.file, self.after, self.before, self.at_end)
 
-# Plugins: call what installed packages declare under the entry-point group '{self.group}'.
-def _load_plugins():
-    import warnings
-    from importlib.metadata import entry_points
-    for plugin in entry_points(group='{self.group}'):
-        try:
-            plugin.load()()
-        except Exception as err:
-            warnings.warn(f'Plugin {{plugin.value}} could not be loaded: {{type(err).__name__}}: {{err}}')
+    def replaced_in(self, content: bytes) -> bytes | None:
+        """``content`` with the lines after in the place of those before, in either kind of line ends; None where those
+        before do not stand there exactly once."""
+        for end in (b"\n", b"\r\n"):
+            lines, old = b"\n" + content, b"\n" + self.before.replace(b"\n", end)
+            place = lines.find(old)
+            rest = content[place + len(old) - 1 :]
+            if place >= 0 and lines.rfind(old) == place and not (self.at_end and rest):
+                return content[:place] + self.after.replace(b"\n", end) + rest
+        return None
 
-
-_load_plugins()
-""".encode()
-
-
-HOOKS = (
-    Hook(
-        "vlmeval/dataset/__init__.py", "vlmeval.datasets", "__all__.extend([cls.__name__ for cls in DATASET_CLASSES])"
-    ),
-    Hook("vlmeval/config.py", "vlmeval.models", "    supported_VLM.update(grp)"),
-)
+    def state_in(self, content: bytes) -> State:
+        """Whether the lines after stand there, those before, or neither."""
+        if self.turned().replaced_in(content) is not None:
+            return State.APPLIED
+        return State.UNKNOWN if self.replaced_in(content) is None else State.CLEAN
 
 
 @dataclass(frozen=True)
-class FileState:
-    """A kit file and its state; ``why`` says what is unknown about it."""
+class Patch:
+    """A diff of ``patches/``. ``present`` are files and texts in them: where a kit's lines are not known but hold the
+    texts, its makers have made such a change themselves."""
 
-    path: Path
-    hook: Hook
+    name: str
+    title: str
+    hunks: tuple[Hunk, ...]
+    present: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class PatchState:
+    """What a kit is to a patch; ``why`` says what is unknown, missing, or whose the change is."""
+
+    patch: Patch
     state: State
     why: str = ""
 
 
+@cache
+def patches() -> dict[str, list[Patch]]:
+    """By name the diffs that this package brings, one for each family of kits."""
+    here = Path(__file__)
+    # A wheel has them beside this file, a checkout beside the package.
+    found = [*(here.parent / "patches").glob("*.patch")] or (here.parents[2] / "patches").glob("*.patch")
+    by_name: dict[str, list[Patch]] = {}
+    for path in sorted(found, key=lambda path: path.stem):
+        patch = _parsed(path.name.partition(".")[0], path.read_text(encoding="utf-8"))
+        by_name.setdefault(patch.name, []).append(patch)
+    return by_name
+
+
+def _parsed(name: str, text: str) -> Patch:
+    head, *parts = re.split(r"^--- .*\n\+\+\+ b/(.*)\n", text, flags=re.MULTILINE)
+    hunks = []
+    for file, diff in zip(parts[::2], parts[1::2], strict=True):
+        for body in re.split(r"^@@ .*\n", diff, flags=re.MULTILINE)[1:]:
+            # A line after one that ends the file without a newline says so.
+            lines = re.sub(r"\n\\ .*\n", "\0\n", body).split("\n")[:-1]
+            tagged = [(line[:1], f"{line[1:]}\n".replace("\0\n", "")) for line in lines]
+            before, after = ("".join(line for tag, line in tagged if tag != other).encode() for other in "+-")
+            hunks.append(Hunk(file, before, after, at_end=tagged[-1][0] in "+-"))
+    present = re.findall(r"^Present-if: (\S+) holds (.+)$", head, re.MULTILINE)
+    return Patch(name, head.partition("\n")[0], tuple(hunks), tuple(present))
+
+
+def kit_and_names(words: Sequence[str]) -> tuple[Path, list[str]]:
+    """The folder of a kit (see :func:`kit_root`) and the patches that these words name, in any order. Raises BadInput
+    where a word is neither."""
+    others = [word for word in words if word not in patches()]
+    if len(others) > 1:
+        known = ", ".join(patches())
+        raise BadInput(f"'{others[1]}' is no patch; there are {known}.{did_you_mean(others[1], patches())}")
+    return kit_root(Path(others[0]) if others else None), [word for word in words if word in patches()]
+
+
 def kit_root(kit_dir: Path | None) -> Path:
     """The folder that holds ``vlmeval``: a checkout, a ``site-packages``, or the package folder itself. Raises BadInput
-    where ``kit_dir`` holds no VLMEvalKit. Raises MissingDependency where no folder was given and no kit is
-    installed."""
+    where ``kit_dir`` holds no VLMEvalKit. Raises MissingDependency for None where no kit is installed."""
     if kit_dir is None:
         return require_kit().root
     for root in (kit_dir, kit_dir.parent):
-        if (root / "vlmeval" / "__init__.py").is_file() and (root == kit_dir or kit_dir.name == "vlmeval"):
+        package = root / "vlmeval"
+        known = all((package / file).is_file() for file in ("__init__.py", "config.py", "dataset/__init__.py"))
+        if known and (root == kit_dir or kit_dir.name == "vlmeval"):
             return root
-    raise BadInput(f"{kit_dir} holds no VLMEvalKit; give a checkout's folder or the folder that holds 'vlmeval'.")
+    ways = f"give a checkout's folder, the folder that holds 'vlmeval', or a patch ({', '.join(patches())})"
+    raise BadInput(f"{kit_dir} holds no VLMEvalKit; {ways}.")
 
 
-def check(root: Path) -> list[FileState]:
-    """Look at each file that the patch concerns; nothing is changed."""
-    return [_look(root / hook.file, hook) for hook in HOOKS]
+def check(root: Path, names: Collection[str] = ()) -> list[PatchState]:
+    """Look at what each patch concerns, or each of those ``names``; nothing is changed."""
+    order = list(State)
+    wanted = [diffs for name, diffs in patches().items() if not names or name in names]
+    return [min((_look(root, one) for one in diffs), key=lambda looked: order.index(looked.state)) for diffs in wanted]
 
 
-def _look(path: Path, hook: Hook) -> FileState:
-    if not path.is_file():
-        return FileState(path, hook, State.UNKNOWN, "the file is missing")
-    content = path.read_bytes()
-    rest = content.removesuffix(hook.block)
-    as_known, named = rest.endswith(f"{hook.last_line}\n".encode()), hook.group.encode() in rest
-    if as_known and not named:
-        return FileState(path, hook, State.CLEAN if rest == content else State.APPLIED)
-    why = f"its last line is not '{hook.last_line.strip()}'"
-    if rest != content:
-        why = "the plugin block is there, but what precedes it is not known"
-    elif named:
-        why = f"it names '{hook.group}' already, in another way"
-    return FileState(path, hook, State.UNKNOWN, why)
+def _place(root: Path, file: str) -> Path:
+    """Where a kit has a file of a diff; its runner is in the package, or beside it in a checkout."""
+    inside = root / "vlmeval" / file
+    return inside if file == "run.py" and inside.is_file() else root / file
 
 
-def apply(root: Path) -> list[Path]:
-    """Append the blocks to all files, or to none; returns the files that were changed. Raises BadInput where a file is
-    unknown; nothing is changed. Raises RunFailed where a file cannot be written; what was changed before is put
-    back."""
-    return _change(root, State.CLEAN, lambda content, block: content + block)
+def _look(root: Path, patch: Patch) -> PatchState:
+    files = {hunk.file: _place(root, hunk.file) for hunk in patch.hunks}
+    for file, path in files.items():
+        if not path.is_file():
+            return PatchState(patch, State.ABSENT, f"this kit has no {file}")
+        if not path.resolve().is_relative_to(root.resolve()):
+            return PatchState(patch, State.UNKNOWN, f"{path} is a link that leads out of the kit")
+    contents = {file: path.read_bytes() for file, path in files.items()}
+    states = {hunk: hunk.state_in(contents[hunk.file]) for hunk in patch.hunks}
+    found = set(states.values())
+    if State.UNKNOWN not in found:
+        if found == {State.APPLIED} and _is_delivered(root, files.values()):
+            return PatchState(patch, State.THERE, "the kit came with it")
+        return PatchState(patch, State.PARTIAL if len(found) > 1 else found.pop())
+    held = [text.encode() in contents[file] for file, text in patch.present]
+    if held and all(held) and State.APPLIED not in found:
+        return PatchState(patch, State.THERE, "the kit has a change of its own for this")
+    hunk = next(hunk for hunk, state in states.items() if state is State.UNKNOWN)
+    line = next(line.strip() for line in hunk.before.decode().splitlines() if line.strip())
+    why = f"{files[hunk.file]} is not as any known kit has it around '{line}'; it was modified, or is newer"
+    return PatchState(patch, State.UNKNOWN, why)
 
 
-def revert(root: Path) -> list[Path]:
-    """Take the blocks away again, from all files or from none (see :func:`apply`)."""
-    return _change(root, State.APPLIED, bytes.removesuffix)
+def _is_delivered(root: Path, paths: Iterable[Path]) -> bool:
+    """Whether files are as their makers delivered them: as in git's last commit, or as a wheel's record has them."""
+    files = [path.relative_to(root).as_posix() for path in paths]
+    if (root / ".git").exists():
+        command = ["git", "-C", str(root), "status", "--porcelain", "--ignored", "--", *files]
+        with suppress(OSError, subprocess.CalledProcessError):
+            return not subprocess.run(command, capture_output=True, check=True).stdout  # noqa: S603 - git itself
+        return False
+    digests = [base64.urlsafe_b64encode(hashlib.sha256((root / file).read_bytes()).digest()) for file in files]
+    lines = [f"{file},sha256={digest.decode().rstrip('=')}," for file, digest in zip(files, digests, strict=True)]
+    records = [path.read_text(encoding="utf-8") for path in root.glob("*vlmeval-*.dist-info/RECORD")]
+    return any(all(line in record for line in lines) for record in records)
 
 
-def _change(root: Path, state: State, changed: Callable[[bytes, bytes], bytes]) -> list[Path]:
-    """Change the files that are in a state; ``changed`` gives the new bytes of the old ones and the block."""
-    files = check(root)
-    for file in files:
-        if file.state is State.UNKNOWN:
-            raise BadInput(f"{file.path} is left alone: {file.why}. Restore the kit's own file first.")
-    done: dict[Path, bytes] = {}
-    for file in files:
-        if file.state is state:
-            before = file.path.read_bytes()
-            try:
-                with writing(file.path, "the kit is as it was"):
-                    _put(file.path, changed(before, file.hook.block))
-            except RunFailed:
-                for path, original in done.items():
-                    _put(path, original)
-                raise
-            done[file.path] = before
-    return list(done)
+def apply(root: Path, names: Collection[str] = (), dry_run: bool = False) -> dict[Path, tuple[bytes, bytes]]:
+    """Patch all files that all patches, or those ``names``, concern, or none; returns the bytes before and after of
+    what was changed, or would be. Raises BadInput where a file is unknown; nothing is changed. Raises RunFailed where
+    a file or its folder cannot be written; what was changed before is put back."""
+    return _change(root, names, dry_run, State.CLEAN)
+
+
+def revert(root: Path, names: Collection[str] = (), dry_run: bool = False) -> dict[Path, tuple[bytes, bytes]]:
+    """Take patches back again, from all files or from none (see :func:`apply`)."""
+    return _change(root, names, dry_run, State.APPLIED)
+
+
+def _change(root: Path, names: Collection[str], dry_run: bool, wanted: State) -> dict[Path, tuple[bytes, bytes]]:
+    changes: dict[Path, tuple[bytes, bytes]] = {}
+    for looked in check(root, names):
+        if looked.state is State.UNKNOWN:
+            name = looked.patch.name
+            raise BadInput(f"Nothing was changed: patch '{name}' does not know the kit (others may). {looked.why}.")
+        for hunk in looked.patch.hunks if looked.state in (State.PARTIAL, wanted) else ():
+            path = _place(root, hunk.file).resolve()
+            before, content = changes.get(path) or (path.read_bytes(),) * 2
+            if hunk.state_in(content) is wanted:
+                way = hunk if wanted is State.CLEAN else hunk.turned()
+                changes[path] = before, way.replaced_in(content) or b""
+    if not dry_run:
+        _write(root, changes)
+    return changes
+
+
+def _write(root: Path, changes: Mapping[Path, tuple[bytes, bytes]]) -> None:
+    for path in changes:
+        check_writable(path.parent, _ADVICE)
+        check_writable(path, _ADVICE)
+    with writing(root, _ADVICE):
+        for left_behind in (*root.glob(".run.py.*.tmp"), *root.glob("vlmeval/**/.*.py.*.tmp")):
+            left_behind.unlink()  # by a call that was killed
+    done: list[Path] = []
+    try:
+        for path, (_, after) in changes.items():
+            with writing(path, _ADVICE):
+                _put(path, after)
+            done.append(path)
+    except BaseException:
+        for path in done:
+            _put(path, changes[path][0])
+        raise
 
 
 def _put(path: Path, content: bytes) -> None:
-    mode = path.stat().st_mode
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-    path.chmod(mode)
+        temporary.chmod(path.stat().st_mode)

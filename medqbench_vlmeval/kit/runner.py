@@ -155,6 +155,10 @@ def _run_models(
                     _hand_over(kit, _with_models(words, of_run) if apart or unsafe else words)
                 except MedQBenchError:
                     raise
+                except SystemExit as end:
+                    # A kit with the patch 'exit-code' ends so where a dataset failed; its status file says which.
+                    if end.code != 1:
+                        raise
                 except Exception as error:  # noqa: BLE001
                     # The kit is foreign code with errors of every kind; predictions that it had finished are on disk.
                     lines = redaction(str(error)).strip().splitlines() or ["no message"]

@@ -1,125 +1,297 @@
-"""The kit patch, on copies of the real kit."""
+"""Patches of the kit: what they do to its files, on copies of the installed kit and of older ones."""
 
+import base64
+import hashlib
 import os
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.kit.patching import HOOKS, State, apply, check, kit_root, revert
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.kit import patching
+from medqbench_vlmeval.kit.patching import State, apply, check, kit_and_names, kit_root, patches, revert
 from medqbench_vlmeval.kit_version import require_kit
+from tests.commands import run
 
 PATCHES = Path(__file__).resolve().parents[2] / "patches"
+NAMES = ["dataset-prompt", "exit-code", "gloo", "image-bytes", "plugins", "redact-keys"]
+OLD = ("0.0.18", "0.0.19")
 
 
-def copy_kit(target, whole):
-    """A copy of the installed kit, unpatched; ``whole`` for one that runs, else just the patched files."""
-    kit = require_kit()
+def copy_kit(source, target, whole=False):
+    """A copy of a kit, unpatched: ``whole`` for one that runs, else what patches concern."""
     if whole:
-        shutil.copytree(kit.package, target / "vlmeval", ignore=shutil.ignore_patterns("__pycache__"))
-        if (kit.root / "run.py").is_file() and kit.commit:
-            shutil.copy(kit.root / "run.py", target / "run.py")
-    else:
-        for hook in HOOKS:
-            (target / hook.file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(kit.root / hook.file, target / hook.file)
-        shutil.copy(kit.package / "__init__.py", target / "vlmeval" / "__init__.py")
+        shutil.copytree(source / "vlmeval", target / "vlmeval")
+    files = {hunk.file for diffs in patches().values() for patch in diffs for hunk in patch.hunks}
+    for file in files | {"vlmeval/run.py", "vlmeval/__init__.py"}:
+        if (source / file).is_file():
+            (target / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / file, target / file)
     revert(target)
     return target
 
 
 @pytest.fixture
-def root(tmp_path):
-    return copy_kit(tmp_path, whole=False)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda number: None)  # no test cuts the power
+    return copy_kit(require_kit().root, tmp_path / "kit")
 
 
 def contents(root):
-    return {hook.file: (root / hook.file).read_bytes() for hook in HOOKS}
+    return {path: path.read_bytes() for path in sorted(root.rglob("*.py"))}
+
+
+def states(root, *names):
+    return {looked.patch.name: looked.state for looked in check(root, names)}
+
+
+def runner(root):
+    return next(path for path in (root / "vlmeval/run.py", root / "run.py") if path.is_file())
 
 
 def test_apply_and_revert_give_the_bytes_back(root):
     before = contents(root)
-    assert {file.state for file in check(root)} == {State.CLEAN}
-    assert len(apply(root)) == len(HOOKS)
-    assert {file.state for file in check(root)} == {State.APPLIED}
-    patched = contents(root)
-    assert apply(root) == []
-    assert contents(root) == patched
-    assert len(revert(root)) == len(HOOKS)
+    assert states(root) == dict.fromkeys(NAMES, State.CLEAN)
+    would = apply(root, dry_run=True)
     assert contents(root) == before
-    assert revert(root) == []
+    changed = apply(root)
+    assert would == changed
+    assert len(changed) == 9
+    assert states(root) == dict.fromkeys(NAMES, State.APPLIED)
+    patched = contents(root)
+    assert {path for path in patched if patched[path] != before[path]} == set(changed)
+    assert apply(root) == {}
+    assert contents(root) == patched
+    assert revert(root).keys() == changed.keys()
+    assert contents(root) == before
+    assert revert(root) == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_patch_by_itself(root, name):
+    before = contents(root)
+    for path, (_, content) in apply(root, [name]).items():
+        compile(content, path, "exec")
+    assert states(root) == {**dict.fromkeys(NAMES, State.CLEAN), name: State.APPLIED}
+    apply(root)
+    revert(root, [name])
+    assert states(root) == {**dict.fromkeys(NAMES, State.APPLIED), name: State.CLEAN}
+    revert(root)
+    assert contents(root) == before
+
+
+def test_foreign_lines_windows_line_ends_and_modes_stay(root):
+    for number, path in enumerate(contents(root)):
+        lines = path.read_bytes().splitlines()
+        lines[0:0] = [b"# mine", b"# and mine"]
+        lines[len(lines) // 2 : len(lines) // 2] = [b"", b"# mine too"] if lines[len(lines) // 2] == b"" else []
+        path.write_bytes(b"".join(line + b"\r\n" for line in lines))
+        path.chmod([0o644, 0o600, 0o755][number % 3])
+    before, modes = contents(root), {path: path.stat().st_mode for path in contents(root)}
+    assert len(apply(root)) == 9
+    assert all(b"\n" not in content.replace(b"\r\n", b"") for content in contents(root).values())
+    assert states(root) == dict.fromkeys(NAMES, State.APPLIED)
+    revert(root)
+    assert contents(root) == before
+    assert {path: path.stat().st_mode for path in before} == modes
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("file", "old", "new", "unknown"),
     [
-        lambda text: text + "\nx = 1\n",
-        lambda text: text.rstrip("\n"),
-        lambda text: text.replace("\n", "\r\n"),
-        lambda text: text + "# vlmeval.datasets vlmeval.models\n",
-        lambda text: "",
+        ("vlmeval/config.py", "    supported_VLM.update(grp)\n", "    supported_VLM.update(grp)\nx = 1\n", "plugins"),
+        ("vlmeval/config.py", "    supported_VLM.update(grp)\n", "    supported_VLM.update(grp)", "plugins"),
+        ("vlmeval/config.py", None, "", "plugins"),
+        ("run.py", "backend='nccl'", "backend='mpi'", "gloo"),
+        ("run.py", "No valid datasets to evaluate.", "Nothing.", "exit-code"),
+        ("vlmeval/inference_api.py", "and model.use_custom_prompt(dataset_name)\n", "\n", "dataset-prompt"),
+        ("vlmeval/smp/log.py", "import logging\n", "import logging as logging\n", "redact-keys"),
+        ("vlmeval/smp/vlm.py", "def encode_image_to_base64(", "def encode(", "image-bytes"),
     ],
 )
-@pytest.mark.parametrize("which", [0, 1])
-def test_unknown_files_are_left_alone(root, change, which):
-    path = root / HOOKS[which].file
-    path.write_bytes(change(path.read_text(encoding="utf-8")).encode())
+def test_what_is_not_known_is_left_alone(root, file, old, new, unknown):
+    path = runner(root) if file == "run.py" else root / file
+    text = path.read_text(encoding="utf-8")
+    assert old is None or old in text
+    path.write_text(new if old is None else text.replace(old, new), encoding="utf-8", newline="")
     before = contents(root)
+    assert states(root) == {**dict.fromkeys(NAMES, State.CLEAN), unknown: State.UNKNOWN}
     for action in (apply, revert):
-        with pytest.raises(BadInput, match=str(path)):
+        with pytest.raises(
+            BadInput, match=f"^Nothing was changed: patch '{unknown}' does not know the kit \\(others may\\). {path}"
+        ):
             action(root)
+    assert contents(root) == before
+    others = [name for name in NAMES if name != unknown]
+    apply(root, others)
+    revert(root, others)
+    assert contents(root) == before
+
+
+def test_lines_that_stand_twice_are_not_known(root):
+    path = root / "vlmeval" / "inference_api.py"
+    path.write_bytes(path.read_bytes() * 2)
+    assert states(root, "dataset-prompt") == {"dataset-prompt": State.UNKNOWN}
+
+
+def test_something_behind_the_plugins_block(root):
+    apply(root, ["plugins"])
+    path = root / "vlmeval" / "dataset" / "__init__.py"
+    path.write_bytes(path.read_bytes() + b"x = 1\n")
+    with pytest.raises(BadInput, match="it was modified, or is newer"):
+        revert(root)
+
+
+def test_what_the_kit_has_already_is_not_touched(root):
+    """By another text in the same place; as it came, by git or by a wheel's record."""
+    path = runner(root)
+    path.write_text(path.read_text(encoding="utf-8").replace("backend='nccl'", "backend=choose('gloo', 'nccl')"))
+    before = contents(root)
+    assert states(root, "gloo") == {"gloo": State.THERE}
+    assert apply(root, ["gloo"]) == revert(root, ["gloo"]) == {}
+    assert contents(root) == before
+
+
+def test_what_git_has_is_the_kits_own(root):
+    apply(root, ["dataset-prompt"])
+    git = ["git", "-C", str(root), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    assert states(root, "dataset-prompt") == {"dataset-prompt": State.APPLIED}
+    subprocess.run([*git, "add", "vlmeval/inference_api.py"], check=True)
+    subprocess.run([*git, "commit", "-qm", "merged"], check=True)
+    assert states(root, "dataset-prompt") == {"dataset-prompt": State.THERE}
+    assert revert(root, ["dataset-prompt"]) == {}
+
+
+def test_what_a_wheels_record_has_is_the_kits_own(root):
+    apply(root, ["dataset-prompt"])
+    info = root / "ms_vlmeval-9.dist-info"
+    info.mkdir()
+    content = (root / "vlmeval/inference_api.py").read_bytes()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+    (info / "RECORD").write_text(f"vlmeval/inference_api.py,sha256={digest},{len(content)}\n")
+    assert states(root, "dataset-prompt") == {"dataset-prompt": State.THERE}
+    (info / "RECORD").write_text(f"vlmeval/inference_api.py,sha256={digest[::-1]},{len(content)}\n")
+    assert states(root, "dataset-prompt") == {"dataset-prompt": State.APPLIED}
+
+
+def test_folders_without_a_kit_and_words_that_are_no_patch(root, tmp_path):
+    (tmp_path / "vlmeval").mkdir()
+    (tmp_path / "vlmeval" / "__init__.py").touch()
+    for place in (tmp_path / "vlmeval", tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(BadInput, match="holds no VLMEvalKit"):
+            kit_root(place)
+    assert kit_root(root) == kit_root(root / "vlmeval") == root
+    assert kit_and_names(["gloo", str(root), "plugins"]) == (root, ["gloo", "plugins"])
+    with pytest.raises(BadInput, match=r"'glo' is no patch; .* Did you mean 'gloo'\?"):
+        kit_and_names([str(root), "glo"])
+    with pytest.raises(BadInput, match=r"glo holds no VLMEvalKit; give .* or a patch"):
+        kit_and_names(["glo"])
+
+
+def test_links_out_of_the_kit_are_not_followed(root, tmp_path):
+    outside = tmp_path / "elsewhere.py"
+    path = root / "vlmeval" / "config.py"
+    path.rename(outside)
+    path.symlink_to(outside)
+    before = outside.read_bytes()
+    with pytest.raises(BadInput, match=r"config\.py is a link that leads out of the kit"):
+        apply(root)
+    assert outside.read_bytes() == before
+    inside = root / "vlmeval" / "real_config.py"
+    path.unlink()
+    outside.rename(inside)
+    path.symlink_to(inside)
+    apply(root)
+    assert path.is_symlink()
+    assert b"vlmeval.models" in inside.read_bytes()
+
+
+@pytest.mark.parametrize("place", ["vlmeval/smp/status_report.py", "vlmeval/smp"])
+def test_read_only_files_and_folders_are_refused_before_anything_is_written(root, place):
+    path, before = root / place, contents(root)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode & ~0o222)
+    with pytest.raises(RunFailed, match=rf"{place} cannot be written \(it is read-only\); the kit is as it was"):
+        apply(root)
+    path.chmod(mode)
+    assert contents(root) == before
+
+
+def test_a_write_that_fails_puts_back_what_was_changed(root, monkeypatch):
+    """What a full disk, or rights that the bits do not show, would do, at each of the nine files."""
+    before, put = contents(root), patching._put
+    for place in range(9):
+        calls = iter(range(100))
+
+        def failing(path, content, calls=calls, place=place):
+            if next(calls) == place:
+                raise OSError(28, "No space left on device")
+            put(path, content)
+
+        monkeypatch.setattr(patching, "_put", failing)
+        with pytest.raises(RunFailed, match="No space left on device"):
+            apply(root)
         assert contents(root) == before
 
 
-def test_something_behind_or_before_the_patch_is_unknown(root):
-    apply(root)
-    path = root / HOOKS[0].file
-    patched = path.read_bytes()
-    for content, words in ((patched + b"x = 1\n", "already, in another way"), (HOOKS[0].block, "what precedes it")):
-        path.write_bytes(content)
-        with pytest.raises(BadInput, match=f"left alone: .*{words}"):
-            revert(root)
-
-
-def test_a_folder_without_a_kit_is_refused(root, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(BadInput, match="holds no VLMEvalKit"):
-        kit_root(tmp_path / "empty")
-    assert kit_root(root) == root
-    assert kit_root(root / "vlmeval") == root
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="needs git to apply a diff")
-def test_the_written_diffs_make_the_same_bytes(root):
-    name = "vlmevalkit-head" if require_kit().commit else f"{require_kit().distribution}-{require_kit().version}"
-    patch = PATCHES / f"{name}.patch"
-    if not patch.exists():
-        pytest.skip(f"no diff was written for {name}")
-    subprocess.run(["git", "apply", str(patch)], cwd=root, check=True)
-    by_git = contents(root)
-    subprocess.run(["git", "apply", "--reverse", str(patch)], cwd=root, check=True)
-    apply(root)
-    assert contents(root) == by_git
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from medqbench_vlmeval.kit import patching
+rest, put = int(sys.argv[2]), Path.replace
+def replace(self, target):
+    global rest
+    rest -= 1
+    if rest < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return put(self, target)
+Path.replace = replace
+patching.apply(Path(sys.argv[1]))
+"""
 
 
 @pytest.mark.slow
-def test_a_patched_kit_knows_our_datasets_by_itself(tmp_path):
-    root = copy_kit(tmp_path / "kit", whole=True)
-    apply(root)
-    (tmp_path / "lmu").mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(root), "LMUData": str(tmp_path / "lmu")}
+@pytest.mark.parametrize("n_files", [0, 6])
+def test_a_killed_call_is_finished_or_taken_back_by_the_next(root, n_files):
+    before = contents(root)
+    for end in (apply, revert):
+        killed = subprocess.run([sys.executable, "-c", _KILLED, str(root), str(n_files)], timeout=60)
+        assert killed.returncode == -signal.SIGKILL
+        assert list(root.rglob("*.tmp"))
+        assert len({path for path, content in contents(root).items() if content != before[path]}) == n_files
+        assert (State.PARTIAL in states(root).values()) == (n_files == 6)
+        end(root)
+        assert set(states(root).values()) == {State.APPLIED if end is apply else State.CLEAN}
+        # With nothing to write there is nothing to look for.
+        assert not list(root.rglob("*.tmp")) or n_files == 0
+        revert(root)
+        assert contents(root) == before
 
-    def python(*arguments):
-        command = [sys.executable, *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout + done.stderr
 
-    names = python("-c", "import sys; sys.argv = ['vlmutil', 'dlist', 'all']; from vlmeval import cli; cli()")
-    assert "MedQBench_Perception_mini" in names.split()
-    runner = [str(root / "run.py")] if (root / "run.py").exists() else ["-m", "vlmeval"]
-    python(*runner, "--data", "MedQBench_Perception_mini", "--model", "MedQ-Chance", "--work-dir", "outputs")
-    assert list((tmp_path / "outputs").rglob("MedQ-Chance_MedQBench_Perception_mini_score.json"))
+def test_the_commands(root, capsys):
+    before = contents(root)
+
+    def says(*words, code=0):
+        ended, out, err = run(capsys, "patch", *words)
+        assert ended == code, err
+        return out.splitlines() or err
+
+    assert "not patched   gloo            Run torchrun on machines without a GPU" in says("check", root)
+    said = says("apply", root, "gloo", "--dry-run")
+    assert said[0] == f"would be patched  {runner(root)}"
+    assert "+            backend='nccl' if torch.cuda.is_available() else 'gloo'," in said
+    assert contents(root) == before
+    assert says("apply", root, "gloo") == [f"patched           {runner(root)}"]
+    assert says("apply", root, "gloo")[0].startswith("Nothing was to be done")
+    assert says("check", root, "gloo")[0].startswith("patched       gloo")
+    runner(root).write_bytes(runner(root).read_bytes().replace(b"torch.cuda", b"torch.xpu"))
+    assert says("check", root, "gloo", code=0)[0].startswith("already there gloo")
+    runner(root).write_bytes(b"")
+    assert says("check", root, "gloo", code=1)[0].startswith("unknown       gloo")
+    assert "Nothing was changed: patch 'exit-code' does not know" in says("apply", root, code=2)
