@@ -6,7 +6,6 @@ The published rows stand beside a user's own numbers as reference. Own numbers n
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -108,11 +107,6 @@ QUALITY_LEVELS = ("reject", "usable", "good")
 BASELINES = ("MedQ-Chance", "MedQ-Classical")
 
 _PUBLISHED = Path(__file__).parent / "data" / "published"
-
-# Name in the published tables -> names under which the two supported kits carry the model, best first.
-PUBLISHED_NAMES: Mapping[str, tuple[str, ...]] = {
-    name: tuple(names.split()) for name, names in json.loads((_PUBLISHED / "names.json").read_text("utf-8")).items()
-}
 
 # Of the test split, derived from the published rows: their percentages and means are ratios of integers for
 # these sizes only (docs/published.md).

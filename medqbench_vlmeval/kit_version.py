@@ -20,10 +20,9 @@ NO_KIT = (
     "checkout of VLMEvalKit with 'pip install -e PATH_OF_THE_CHECKOUT'."
 )
 
-A_KEY, WEIGHTS_OF = "a key, network", "weights of "
-"""What a model takes: an API's key, or weights from a repository on the hub, whose name follows."""
-
-_ON_HUB = re.compile(r"[\w-]+/[\w.-]+")
+_ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# The arguments of the zoo's classes that say where weights are.
+WEIGHTS = ("model_path", "llava_path", "ckpt_pth", "model_pth", "ckpt", "model_name_or_path", "pretrained")
 _MERGES = re.compile(r"\w+\.update\(\w+\)")
 
 
@@ -67,48 +66,49 @@ def find_kit() -> InstalledKit | None:
     return InstalledKit(package, name, version.group(1) if version else "unknown", commit)
 
 
-def zoo_calls(config: Path) -> dict[str, ast.Call]:
-    """By model the call that makes it, 'partial(api.GPT4V, model=...)', in the source of the kit's ``config.py``; of
-    two the last, as in the kit, which updates one mapping by the next."""
-    tables = (node for node in ast.walk(ast.parse(config.read_text(encoding="utf-8"))) if isinstance(node, ast.Dict))
-    pairs = (pair for table in tables for pair in zip(table.keys, table.values, strict=True))
-    return {
-        str(key.value): made
-        for key, made in pairs
-        if isinstance(key, ast.Constant) and isinstance(made, ast.Call) and made.args
-    }
+@dataclass(frozen=True)
+class ZooModel:
+    """A model of the kit's zoo as its source has it: the name of its class, the identifier that a service knows it by
+    ('' where there is none), and where its weights are, a path or the hub's repository."""
+
+    kit_class: str
+    served_as: str
+    weights: str | None
+
+    @property
+    def repository(self) -> str | None:
+        """The hub's repository of its weights."""
+        return self.weights if self.weights and _ON_HUB.fullmatch(self.weights) else None
 
 
-def zoo_models(kit: InstalledKit) -> tuple[dict[str, str], bool]:
-    """What each model takes that the source of the kit's ``config.py`` names, and whether it makes no others when
-    imported."""
+def zoo_models(kit: InstalledKit) -> tuple[dict[str, ZooModel], bool]:
+    """The models that the source of the kit's ``config.py`` names, of two the last as in the kit, and whether it makes
+    no others when imported."""
     tree = ast.parse((kit.package / "config.py").read_text(encoding="utf-8"))
-    assigned = [statement for statement in tree.body if isinstance(statement, ast.Assign)]
-    pairs = [
-        pair
-        for one in assigned
-        if isinstance(of := one.value, ast.Dict)
-        for pair in zip(of.keys, of.values, strict=True)
-    ]
+    tables = (node for node in ast.walk(tree) if isinstance(node, ast.Dict))
+    pairs = [pair for table in tables for pair in zip(table.keys, table.values, strict=True)]
+    assigned = (node for node in tree.body if isinstance(node, ast.Assign))
     pairs += [(to.slice, one.value) for one in assigned for to in one.targets if isinstance(to, ast.Subscript)]
     loops = [ast.unparse(inner) for outer in tree.body if isinstance(outer, ast.For) for inner in outer.body]
     whole = all(isinstance(key, ast.Constant) for key, _ in pairs) and all(map(_MERGES.fullmatch, loops))
-    needs: dict[str, str] = {}
+    models: dict[str, ZooModel] = {}
     for key, value in pairs:
-        if isinstance(key, ast.Constant):
+        if isinstance(key, ast.Constant) and isinstance(value, ast.Call):
             # 'copy.deepcopy(models["gpt-5-2025-08-07"])' takes what the copied model takes.
             strings = [node.value for node in ast.walk(value) if isinstance(node, ast.Constant)]
-            needs[str(key.value)] = next((needs[name] for name in strings[:1] if name in needs), _need(value))
-    return needs, whole
+            copied = next((models[name] for name in strings[:1] if name in models), None)
+            models[str(key.value)] = copied or _zoo_model(value)
+    return models, whole
 
 
-def _need(made: ast.expr) -> str:
-    """What a model takes, from the expression that makes it: 'partial(api.GPT4V, model=...)'."""
-    if isinstance(made, ast.Call) and made.args and ast.unparse(made.args[0]).startswith("api."):
-        return A_KEY
-    texts = [node.value for node in ast.walk(made) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    path = next((text for text in texts if _ON_HUB.fullmatch(text)), None)
-    return f"{WEIGHTS_OF}{path}" if path else "weights"
+def _zoo_model(made: ast.Call) -> ZooModel:
+    """A model by the expression that makes it: 'partial(api.GPT4V, model=...)'."""
+    given = {word.arg: word.value.value for word in made.keywords if isinstance(word.value, ast.Constant)}
+    texts = {name: value for name, value in given.items() if isinstance(value, str)}
+    weights = next((texts[name] for name in WEIGHTS if name in texts), None)
+    return ZooModel(
+        ast.unparse(made.args[0] if made.args else made.func).rpartition(".")[2], texts.get("model", ""), weights
+    )
 
 
 def spells_dataset(kit: InstalledKit, name: str) -> bool:

@@ -21,6 +21,7 @@ VOCABULARY = {
     "files",
     "kit_version",
     "model_use",
+    "models",
     "provenance",
     "notebook",
     "steps",

@@ -10,7 +10,6 @@ reader. The kit itself writes no reason, and some of its classes hand on an erro
 
 from __future__ import annotations
 
-import ast
 import copy
 import functools
 import logging
@@ -26,15 +25,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import PUBLISHED_NAMES
 from medqbench_vlmeval.data import download as hub
-from medqbench_vlmeval.errors import RunFailed
+from medqbench_vlmeval.errors import MedQBenchError, RunFailed
 from medqbench_vlmeval.files import json_object
 from medqbench_vlmeval.judge.completion import failure_in, inside, parsed, short_words
 from medqbench_vlmeval.judge.secrets import is_secret_name, masked_traceback, shown_url
 from medqbench_vlmeval.kit.guards import replaced
 from medqbench_vlmeval.kit.options import RunOptions
-from medqbench_vlmeval.kit_version import InstalledKit, zoo_calls
+from medqbench_vlmeval.kit_version import WEIGHTS, InstalledKit, zoo_models
+from medqbench_vlmeval.models import PUBLISHED_MODELS, SERVICE_CLASSES
 from medqbench_vlmeval.predictions.files import UNKNOWN_REASON, failure_reason
 
 GAVE_UP = "Failed to obtain answer via API."
@@ -47,8 +46,6 @@ _LEAVE_OUT = "'--no-test-call' leaves this check out."
 _PROMPT = "Reply with one word: ready"
 _MOST_TOKENS = 16  # some servers refuse fewer
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_tokens")
-# The arguments of the zoo's classes that say where weights are.
-_WEIGHTS = ("model_path", "llava_path", "ckpt_pth")
 _WEIGHT_FILES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"})
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 # Words of a status that says so, or of none; 429 and 5xx may pass, whatever their words.
@@ -177,11 +174,14 @@ def _words_of(error: BaseException, mask: Callable[[str], str]) -> str:
 def missing_weights(models: Mapping[str, object], kit: InstalledKit) -> dict[str, str]:
     """By model of the kit's zoo whose weights are not on this machine and cannot be had: a sentence with the ways out.
     ``models`` has each model's entry in a configuration by its name, None for one of the zoo."""
-    zoo, missing = _weights_in_zoo(kit), {}
+    zoo, missing = zoo_models(kit)[0], {}
     for model, entry in models.items():
-        given = [entry[name] for name in _WEIGHTS if name in entry] if isinstance(entry, dict) else []
-        known = [zoo[name] for name in (model, *PUBLISHED_NAMES.get(model, ())) if name in zoo]
-        for path in [*given, *known][:1]:
+        given = [entry[name] for name in WEIGHTS if name in entry] if isinstance(entry, dict) else []
+        published = PUBLISHED_MODELS.get(model)
+        names = [model, *(published.zoo if published else ())]
+        known = [zoo[name].weights for name in names if name in zoo and zoo[name].kit_class not in SERVICE_CLASSES]
+        made = [published.settings.get("model_path")] if published else []
+        for path in [*given, *known, *made][:1]:
             if isinstance(path, str) and (problem := _missing(path)):
                 missing[model] = (
                     f"The weights of {model} cannot be had: {problem}. Give a local path ('model_path' of a model in "
@@ -189,17 +189,6 @@ def missing_weights(models: Mapping[str, object], kit: InstalledKit) -> dict[str
                     f"{_LEAVE_OUT}"
                 )
     return missing
-
-
-def _weights_in_zoo(kit: InstalledKit) -> dict[str, str]:
-    paths: dict[str, str] = {}
-    for model, made in zoo_calls(kit.package / "config.py").items():
-        arguments = {word.arg: word.value for word in made.keywords}
-        values = (arguments[name] for name in _WEIGHTS if name in arguments)
-        texts = [value.value for value in values if isinstance(value, ast.Constant)]
-        if ast.unparse(made.args[0]).startswith("vlm.") and texts and isinstance(texts[0], str):
-            paths[model] = texts[0]
-    return paths
 
 
 def _missing(path: str) -> str | None:
@@ -248,6 +237,9 @@ def refusing_models(
         try:
             with replaced(os, "environ", environment):
                 model = build()
+        except MedQBenchError as error:
+            refusing[name] = str(error)
+            continue
         except Exception as error:  # noqa: BLE001  # foreign code with errors of every kind, in the run too
             why = short_words(None, str(error) or type(error).__name__, mask).rstrip(".")
             refusing[name] = f"{name} cannot be called: {why}.{_variables(environment)} {_LEAVE_OUT}"

@@ -21,7 +21,6 @@ from pathlib import Path
 from medqbench_vlmeval.benchmark import (
     ALL_DATASET_NAMES,
     BASELINES,
-    PUBLISHED_NAMES,
     SECOND_PASS_NAMES,
     Task,
     dataset_names,
@@ -38,6 +37,7 @@ from medqbench_vlmeval.kit.model_use import BYTES_VARIABLE, DETAIL_VARIABLE, IMA
 from medqbench_vlmeval.kit.run_files import Job
 from medqbench_vlmeval.kit_version import InstalledKit, spells_dataset, zoo_models
 from medqbench_vlmeval.model_use import KIT
+from medqbench_vlmeval.models import PUBLISHED_MODELS
 from medqbench_vlmeval.prompts import check_style
 from medqbench_vlmeval.prompts.styles import DEFAULT_STYLE
 
@@ -231,7 +231,7 @@ def check_names(options: RunOptions, kit: InstalledKit) -> None:
     zoo, whole = zoo_models(kit)
     # Who has imported the kit may have put models of his own into its zoo.
     if options.of_zoo and whole and "vlmeval.config" not in sys.modules:
-        published = {name for name, names in PUBLISHED_NAMES.items() if zoo.keys() & set(names)}
+        published = {name for name, model in PUBLISHED_MODELS.items() if not model.zoo or model.zoo_name(zoo)}
         refuse_unknown("model", options.models, {*zoo, *BASELINES, *published}, OTHER_MODELS)
     file_names = {as_file_name(model): model for model in options.models}
     if other := set(options.models).difference(file_names.values()):

@@ -9,15 +9,18 @@ and none of ``vlmeval.config`` in :func:`register_datasets`, which runs before t
 from __future__ import annotations
 
 import functools
+import os
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from vlmeval.vlm.base import BaseModel
 
-from medqbench_vlmeval.benchmark import BASELINES, PUBLISHED_NAMES
+from medqbench_vlmeval.benchmark import BASELINES
 from medqbench_vlmeval.kit import check_certificates
 from medqbench_vlmeval.kit_version import require_kit
+from medqbench_vlmeval.models import PUBLISHED_MODELS, PublishedModel
 
 # Here and not only when registering: whoever imports this module has imported the kit.
 check_certificates()
@@ -52,11 +55,50 @@ def register_models() -> None:
 
     for name in BASELINES:
         supported_VLM.setdefault(name, partial(MedQBaseline, name.removeprefix("MedQ-").lower()))
-    for alias, names in PUBLISHED_NAMES.items():
-        # A model that the zoo does not carry at all gets no alias: there is nothing to run.
-        if present := [name for name in names if name in supported_VLM]:
-            supported_VLM.setdefault(alias, supported_VLM[present[0]])
+    for alias, model in PUBLISHED_MODELS.items():
+        if (entry := _entry_of(model, supported_VLM)) is not None:
+            supported_VLM.setdefault(alias, entry)
     keep_dataset_prompts()
+
+
+def _entry_of(model: PublishedModel, zoo: Mapping[str, Any]) -> Callable[..., Any] | None:
+    """What builds a published model: the zoo's own entry, or one with settings or an endpoint of ours; None where the
+    kit has neither an entry nor the class."""
+    import vlmeval.api
+    import vlmeval.vlm
+
+    name = model.zoo_name(zoo)
+    made_by = getattr(vlmeval.api, model.made_by, None) or getattr(vlmeval.vlm, model.made_by, None)
+    entry = zoo[name] if name else partial(made_by) if made_by and not model.zoo else None
+    # The settings are those of one class; another kit may serve the model through another one.
+    if entry is None or entry.func is not (made_by or entry.func):
+        return entry
+    return AliasOf(model, partial(entry, **model.settings)) if model.settings or model.endpoint else entry
+
+
+class AliasOf(partial):  # type: ignore[type-arg]
+    """A published model's entry in the zoo: the kit's class with its settings, as the kit's runner expects it, which
+    is told where the vendor serves the model, and the key, when it is built."""
+
+    published: PublishedModel
+
+    def __new__(cls, published: PublishedModel, entry: partial[Any]) -> AliasOf:
+        alias = super().__new__(cls, entry.func, *entry.args, **entry.keywords)
+        alias.published = published
+        return alias
+
+    def __call__(self, *args: Any, **given: Any) -> Any:
+        """Build the model. BadInput where its key is missing. What is ``given`` goes before everything else."""
+        of, called = self.published, None
+        if of.endpoint is not None and not {"key", "api_base", "backend"} & given.keys():
+            called = of.endpoint.called(of.name, os.environ)
+        if of.endpoint is None or called is None:
+            return super().__call__(*args, **given)
+        (url, key), argument = called, of.endpoint.argument
+        at = {argument: url} if argument == "api_base" else {}
+        model = super().__call__(*args, **{**of.official, **at, "key": key, **given})
+        setattr(model, argument, url)
+        return model
 
 
 class MedQBaseline(BaseModel):  # type: ignore[misc]

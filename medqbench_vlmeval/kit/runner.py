@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, ROBUSTNESS, Task
 from medqbench_vlmeval.data.image_store import data_folder
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency, RunFailed
 from medqbench_vlmeval.files import as_file_name
@@ -104,6 +105,8 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
 
     register()
     _check_registered(options)
+    if options.mode != "eval":
+        _refuse_first_image_only(options)
     if checks:
         refused |= refusing_models(_script(kit), words, options, redaction)
         _check_any_left(options, refused)
@@ -264,6 +267,26 @@ def _check_registered(options: RunOptions) -> None:
     refuse_unknown(
         "dataset", options.datasets, datasets, "'medqbench doctor' lists ours, 'vlmutil dlist all' the kit's."
     )
+
+
+def _refuse_first_image_only(options: RunOptions) -> None:
+    """Refuse pairs for a model whose class in the kit shows it the first of two images alone."""
+    from vlmeval.config import supported_VLM
+
+    named = {
+        name: ALL_DATASET_NAMES.get(options.official_name(name).removesuffix(ROBUSTNESS)) for name in options.datasets
+    }
+    pairs = [name for name, known in named.items() if known and Task.COMPARATIVE in known.task.parts]
+    for model in options.models if pairs and options.of_zoo else ():
+        classes: tuple[type, ...] = getattr(getattr(supported_VLM[model], "func", None), "__mro__", ())
+        codes = [getattr(each, "__code__", None) for base in classes for each in vars(base).values()]
+        # The kit's function for classes that take one image takes the first.
+        takes_first = any(code and "message_to_promptimg" in code.co_names for code in codes)
+        if takes_first and not getattr(classes[0], "INTERLEAVE", True):
+            raise BadInput(
+                f"{model} would be shown only the first image of each pair of {pairs[0]}: its class in the kit takes "
+                "one image. Leave it out there, or run MedQBench_Reasoning_NoReference."
+            )
 
 
 def takes_limit(runner: Path) -> bool:

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, PUBLISHED_NAMES, PUBLISHED_SIZES, Split
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, PUBLISHED_SIZES, Split
 from medqbench_vlmeval.data.sources import place_of
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.options import KEY_VARIABLES, KIT_PREFIX, RULES
 from medqbench_vlmeval.judge.protocols import PROTOCOLS
-from medqbench_vlmeval.kit_version import NO_KIT, find_kit, zoo_models
+from medqbench_vlmeval.kit_version import NO_KIT, ZooModel, find_kit, zoo_models
+from medqbench_vlmeval.models import PUBLISHED_MODELS, PublishedModel, gpu_memory, service_needs
 from medqbench_vlmeval.prompts.styles import STYLES
-from medqbench_vlmeval.report.table import Column, Table, columns, table
+from medqbench_vlmeval.report.table import Column, Entry, Table, columns, table
 
 _KIT, _SOURCES, _NOTHING = "the kit", "the kit (its source files)", "nothing"
 
 
 def _models() -> Table:
     zoo = zoo_models(kit)[0] if (kit := find_kit()) else {}
-    rows = [(name, "baseline, no weights", _KIT) for name in BASELINES]
-    for alias, names in PUBLISHED_NAMES.items():
-        rows += [(alias, f"the zoo's {name}", zoo[name]) for name in names if name in zoo][:1]
-    rows += [(name, "zoo", need) for name, need in zoo.items()]
-    notes = ["any other name together with --base-url: a served model"] if kit else [NO_KIT]
-    return table("models", columns("model", "what", "needs"), rows, notes)
+    rows = []
+    for alias, of in PUBLISHED_MODELS.items():
+        name = of.zoo_name(zoo)
+        if kit and (name or not of.zoo):
+            made = ZooModel(of.made_by, of.settings.get("model", ""), of.settings.get("model_path"))
+            what = f"the zoo's {name}" if name else f"the kit's class {of.made_by}"
+            rows.append(_model_row(alias, what, zoo[name] if name else made, of))
+    rows += [(name, "baseline, no weights", _KIT, *6 * [None]) for name in BASELINES]
+    rows += [_model_row(name, "zoo", model) for name, model in zoo.items() if name not in PUBLISHED_MODELS]
+    extra = [Column(head, only="sheet") for head in ("key", "backend", "weights", "gated", "class")]
+    heads = [*columns("model", "what", "needs", ("GPU GiB", "count")), *extra]
+    notes = ["GPU GiB: an estimate, parameters in the name x 2 bytes x 1.2"] if kit else [NO_KIT]
+    notes += ["any other name together with --base-url: a served model"] if kit else []
+    return table("models", heads, rows, notes)
+
+
+def _model_row(name: str, what: str, model: ZooModel, published: PublishedModel | None = None) -> Sequence[Entry]:
+    """A row by what a model takes: the variable of its key and the one beside it, or weights on a GPU."""
+    service = service_needs(model.kit_class, model.served_as)
+    if service is None:
+        gated = published.gated if published else None
+        needs = f"weights of {model.repository}" if model.repository else "weights"
+        memory = gpu_memory(name) or (gpu_memory(model.repository) if model.repository else None)
+        return name, what, needs, memory, None, None, model.weights, gated, model.kit_class
+    key, backend, needed = service.key, service.backend, service.backend if service.is_needed else ""
+    if published and published.endpoint:
+        key, backend, needed = " or ".join(published.endpoint.keys), published.endpoint.address, ""
+    needs = ", ".join(each for each in (key, needed, "network") if each)
+    return name, what, needs, None, key or None, backend or None, None, None, model.kit_class
 
 
 def _datasets() -> Table:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.kit_version import InstalledKit, zoo_models
+from medqbench_vlmeval.kit_version import InstalledKit, ZooModel, zoo_models
 from tests.commands import run
 
 CONFIG = """
@@ -14,6 +14,7 @@ import vlmeval.api as api
 import vlmeval.vlm as vlm
 ours = {
     "GPT4o": partial(api.GPT4V, model="gpt-4o-2024-05-13", retry=10),
+    "Claude": partial(api.Claude3V, model="claude-4"),
     'Qwen2.5-VL-7B-Instruct': partial(vlm.Qwen2VLChat, model_path="Qwen/Qwen2.5-VL-7B-Instruct", note="a/b c"),
 }
 supported_VLM = {}
@@ -26,7 +27,7 @@ for group in groups:
 
 @pytest.fixture
 def zoo(tmp_path, monkeypatch):
-    """A kit whose source names three models."""
+    """A kit whose source names five models."""
     package = tmp_path / "vlmeval"
     package.mkdir()
     (package / "config.py").write_text(CONFIG, encoding="utf-8")
@@ -42,24 +43,34 @@ def listed(capsys, *words):
 
 
 def test_what_each_model_takes_is_read_from_the_kits_source(capsys, zoo):
-    assert zoo_models(zoo) == (
-        {
-            "GPT4o": "a key, network",
-            "Qwen2.5-VL-7B-Instruct": "weights of Qwen/Qwen2.5-VL-7B-Instruct",
-            "Local": "weights",
-            "GPT4o-today": "a key, network",
-        },
-        True,
-    )
+    models, whole = zoo_models(zoo)
+    assert models == {
+        "GPT4o": ZooModel("GPT4V", "gpt-4o-2024-05-13", None),
+        "Claude": ZooModel("Claude3V", "claude-4", None),
+        "Qwen2.5-VL-7B-Instruct": ZooModel("Qwen2VLChat", "", "Qwen/Qwen2.5-VL-7B-Instruct"),
+        "Local": ZooModel("Other", "", None),
+        "GPT4o-today": ZooModel("GPT4V", "gpt-4o-2024-05-13", None),
+    }
+    assert whole
     models = listed(capsys, "models")
-    assert [*models][:2] == ["MedQ-Chance", "MedQ-Classical"]
-    # Aliases of models that this zoo has, and no others.
-    assert models["GPT-4o"]["needs"] == "a key, network"
-    assert models["Qwen2.5-VL-7B"]["what"] == "the zoo's Qwen2.5-VL-7B-Instruct"
+    # Those of the published tables that this zoo or the kit's classes have stand first, then the baselines.
+    first = ["GPT-4o", "Mistral-Medium-3", "MedGemma-27B", "Lingshu-32B", "Qwen2.5-VL-7B"]
+    assert [*models][:7] == [*first, "MedQ-Chance", "MedQ-Classical"]
+    assert models["GPT-4o"]["needs"] == "OPENAI_API_KEY, network"
+    assert models["Claude"]["needs"] == "ANTHROPIC_API_KEY, ANTHROPIC_BACKEND=official, network"
+    assert models["MedQ-Chance"]["needs"] == "the kit"
+    # 7 x 10^9 parameters x 2 bytes x 1.2 / 2^30.
+    assert models["Qwen2.5-VL-7B"] == {
+        "model": "Qwen2.5-VL-7B", "what": "the zoo's Qwen2.5-VL-7B-Instruct", "GPU_GiB": pytest.approx(15.65, abs=0.01),
+        "needs": "weights of Qwen/Qwen2.5-VL-7B-Instruct", "key": None, "backend": None, "gated": False,
+        "weights": "Qwen/Qwen2.5-VL-7B-Instruct", "class": "Qwen2VLChat",
+    }  # fmt: skip
+    assert (models["MedGemma-27B"]["weights"], models["MedGemma-27B"]["gated"]) == ("google/medgemma-27b-it", True)
+    assert models["Mistral-Medium-3"]["key"] == "MISTRAL_API_KEY"
     assert "GPT-5" not in models
     assert [*listed(capsys, "models", "QWEN")] == ["Qwen2.5-VL-7B", "Qwen2.5-VL-7B-Instruct"]
     _, out, _ = run(capsys, "list", "models", "qwen")
-    assert out.startswith("2 of 8 models\n")
+    assert out.startswith("2 of 12 models\n")
 
 
 def test_without_a_kit_its_two_ways_in_are_said(capsys, monkeypatch):

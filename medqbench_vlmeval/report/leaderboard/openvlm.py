@@ -29,7 +29,6 @@ from medqbench_vlmeval.benchmark import (
     MEASURES,
     MODALITIES,
     OVERALL,
-    PUBLISHED_NAMES,
     REASONING_PREFIX,
     UNKNOWN,
     Comparable,
@@ -49,7 +48,8 @@ from medqbench_vlmeval.files import (
     storable,
     write_bytes,
 )
-from medqbench_vlmeval.kit_version import A_KEY, WEIGHTS_OF, InstalledKit, find_kit, zoo_models
+from medqbench_vlmeval.kit_version import InstalledKit, ZooModel, find_kit, zoo_models
+from medqbench_vlmeval.models import PUBLISHED_MODELS, SERVICE_CLASSES
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
 from medqbench_vlmeval.runs.comparability import LIMITED
@@ -59,8 +59,8 @@ from medqbench_vlmeval.types import Result, TaskRun
 COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file
 _BOM = "\ufeff"
 _SIZE = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)B(?![a-z])")
-# By the category of a published row (the medical one, MedGemma, has public weights), and by what the kit's model takes.
-_OPEN = {"commercial": "No", "open-source": "Yes", "medical-specialized": "Yes", A_KEY: "No"}
+# By the category of a published row (the medical one, MedGemma, has public weights).
+_OPEN = {"commercial": "No", "open-source": "Yes", "medical-specialized": "Yes"}
 
 Values = dict[str, float | int | None]
 Json = dict[str, Any]
@@ -243,8 +243,8 @@ def _read(file: Path) -> tuple[str, Json] | None:
 
 def _names_of(model: str) -> tuple[str, ...]:
     """All names of a model, its own first, then the kits'. A published name's other snapshots are other models."""
-    for published, names in PUBLISHED_NAMES.items():
-        same = [name for name in names if name.lower().startswith(names[0].lower())]
+    for published, of in PUBLISHED_MODELS.items():
+        same = [name for name in of.zoo if name.lower().startswith(of.zoo[0].lower())]
         if model in (published, *same):
             return tuple(dict.fromkeys((model, *same, published)))
     return (model,)
@@ -347,16 +347,17 @@ def meta_json(model: str, run: TaskRun | None = None, kit: InstalledKit | None =
     """
     names = tuple(dict.fromkeys((*(_names_of(run.model) if run else ()), *_names_of(model))))
     try:
-        needs = zoo_models(found)[0] if (found := kit or find_kit()) else {}
+        zoo = zoo_models(found)[0] if (found := kit or find_kit()) else {}
     except (OSError, ValueError, SyntaxError):
         # A kit whose configuration looks otherwise is no reason to fail: nothing is known then.
-        needs = {}
-    dir_name = next((name for name in names if name in needs), names[0])
-    need = needs.get(dir_name, "")
-    hub_id = need.removeprefix(WEIGHTS_OF) if need.startswith(WEIGHTS_OF) else ""
+        zoo = {}
+    dir_name = next((name for name in names if name in zoo), names[0])
+    of = zoo.get(dir_name, ZooModel("", "", None))
+    hub_id = of.repository or ""
     categories = {row.model: row.category for task in MEASURES for row in published_rows(task)}
     categories |= dict.fromkeys(BASELINES, "open-source")
-    said = [_OPEN.get(categories.get(name, "")) for name in names] + ["Yes" if hub_id else _OPEN.get(need)]
+    said = [_OPEN.get(categories.get(name, "")) for name in names]
+    said.append("Yes" if hub_id else "No" if of.kit_class in SERVICE_CLASSES else None)
     return {
         "Method": [model, f"https://huggingface.co/{hub_id}" if hub_id else ""],
         "Parameters": next((size.group() for name in names if (size := _SIZE.search(name))), ""),
