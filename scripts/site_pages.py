@@ -13,12 +13,13 @@ from mkdocs.structure.files import File, Files
 
 CHANGES = Path(__file__).resolve().parents[1] / "CHANGELOG.md"
 HEAD = "---\nsearch:\n  boost: 0.2\n---\n\n"  # It names everything: a search shall find the pages themselves first.
+_GROUP = re.compile(r"^(?![-\s#])(.+)\n(?=- )", re.M)
 _EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.M)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add ``changes.md``: links to ``docs/`` lead to the site's own pages."""
-    text = CHANGES.read_text("utf-8").replace("](docs/", "](")
+    """Add ``changes.md``: links to ``docs/`` lead to the site's own pages, and the line above a list is a heading."""
+    text = _GROUP.sub(r"### \1\n\n", CHANGES.read_text("utf-8").replace("](docs/", "]("))
     files.append(File.generated(config, "changes.md", content=HEAD + text))
     return files
 
