@@ -247,6 +247,7 @@ def in_environment(options: RunOptions) -> Iterator[None]:
     """Put this package's own options, where they are given, into the environment for a while."""
     own = {STYLE_VARIABLE: options.prompt_style, LIMIT_VARIABLE: options.limit, EXTRACTOR_VARIABLE: options.extractor}
     own |= {BYTES_VARIABLE: options.image_bytes, DETAIL_VARIABLE: options.image_detail}
+    own["VLMEVAL_IMAGE_BYTES"] = options.image_bytes  # that of a kit with the patch 'image-bytes'
     values = {name: str(value) for name, value in own.items() if value is not None}
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

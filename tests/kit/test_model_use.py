@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,15 @@ from medqbench_vlmeval.data import load_dataset
 from medqbench_vlmeval.kit.model_use import (
     BYTES_VARIABLE,
     DETAIL_VARIABLE,
+    IMAGE_BYTES,
     ModelRecorder,
+    chosen,
     original_bytes,
     psnr,
     unwatched,
     written_at_the_end,
 )
+from medqbench_vlmeval.kit.options import in_environment, read_options
 from medqbench_vlmeval.kit.runner import run
 from medqbench_vlmeval.model_use import Spread
 from medqbench_vlmeval.runs.provenance import read_model_use
@@ -149,6 +153,16 @@ def test_openai_class(kit, tmp_path, noisy, monkeypatch, way, forms, details):
     assert (use.generation["max_tokens"], use.settings["key"]) == (7, "***")
     assert use.pixel_limits["img_size"] == -1
     assert KEY not in repr(use)
+
+
+def test_the_variable_of_a_patched_kit_makes_the_same_choice(kit, monkeypatch):
+    monkeypatch.setenv("VLMEVAL_IMAGE_BYTES", "original")
+    assert chosen(BYTES_VARIABLE, IMAGE_BYTES) == "original"
+    monkeypatch.setenv(BYTES_VARIABLE, "kit")
+    assert chosen(BYTES_VARIABLE, IMAGE_BYTES) == "kit"
+    _, options = read_options(["--data", PERCEPTION, "--model", "MedQ-Chance", "--image-bytes", "kit"])
+    with in_environment(options):
+        assert os.environ["VLMEVAL_IMAGE_BYTES"] == "kit", "the option wins on a kit that would follow its own variable"
 
 
 @pytest.mark.parametrize("way", ["kit", "original"])
