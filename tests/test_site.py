@@ -96,9 +96,12 @@ def test_the_search_finds_a_word_in_a_site_that_was_opened_from_a_folder(site):
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto((site / "index.html").as_uri())
-        page.locator("input.md-search__input").first.fill("unscored")
-        first = page.locator(".md-search-result__item a").first
-        playwright.expect(first).to_have_attribute("href", re.compile(r"\.html"))
+        box, wait = page.locator("input.md-search__input").first, 30_000
+        box.focus()
+        playwright.expect(page.locator(".md-search-result__meta")).to_have_text("Type to start searching", timeout=wait)
+        box.press_sequentially("unscored")
+        found = page.locator(".md-search-result__item a").first
+        playwright.expect(found).to_have_attribute("href", re.compile(r"\.html"), timeout=wait)
         assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
         assert said == []
         browser.close()
