@@ -103,12 +103,10 @@ def zoo_models(kit: InstalledKit) -> tuple[dict[str, ZooModel], bool]:
 
 def _zoo_model(made: ast.Call) -> ZooModel:
     """A model by the expression that makes it: 'partial(api.GPT4V, model=...)'."""
-    given = {word.arg: word.value.value for word in made.keywords if isinstance(word.value, ast.Constant)}
-    texts = {name: value for name, value in given.items() if isinstance(value, str)}
-    weights = next((texts[name] for name in WEIGHTS if name in texts), None)
-    return ZooModel(
-        ast.unparse(made.args[0] if made.args else made.func).rpartition(".")[2], texts.get("model", ""), weights
-    )
+    values = {str(word.arg): getattr(word.value, "value", None) for word in made.keywords}
+    given = {name: value for name, value in values.items() if isinstance(value, str)}
+    kit_class = ast.unparse(made.args[0] if made.args else made.func).rpartition(".")[2]
+    return ZooModel(kit_class, given.get("model", ""), next((given[name] for name in WEIGHTS if name in given), None))
 
 
 def spells_dataset(kit: InstalledKit, name: str) -> bool:

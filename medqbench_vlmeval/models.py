@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from medqbench_vlmeval.errors import BadInput
 _TABLE = json.loads((Path(__file__).parent / "data" / "published" / "models.json").read_text(encoding="utf-8"))
 
 _BILLIONS = re.compile(r"(?<![a-z\d.])(\d+(?:\.\d+)?)b(?![a-z\d])", re.IGNORECASE)
-_FOUR_BITS, _EIGHT_BITS = re.compile("awq|int4|4bit|gptq", re.IGNORECASE), re.compile("int8|fp8|8bit", re.IGNORECASE)
-_OVERHEAD = 1.2
+_BYTES = ((0.5, "awq|int4|4bit|gptq"), (1.0, "int8|fp8|8bit"), (2.0, ""))
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Endpoint:
 class PublishedModel:
     """A model of the benchmark's tables. ``zoo`` are the kit's names for it, best first; where no kit has it the kit's
     class ``made_by`` is built with ``settings``, which else stand in the place of the zoo's. ``official`` settings hold
-    where the endpoint is its ``vendor``'s own. ``gated`` weights are open to those whom their owners let in."""
+    at the endpoint of its ``vendor``. ``gated`` weights are open to those whom their owners let in."""
 
     name: str
     zoo: Sequence[str] = ()
@@ -64,23 +63,13 @@ class PublishedModel:
     vendor: str = ""
     gated: bool = False
 
-    @property
-    def endpoint(self) -> Endpoint | None:
-        """Where its vendor serves it, None for weights."""
-        return Endpoint(**_TABLE["endpoints"][self.vendor]) if self.vendor else None
 
-    def zoo_name(self, zoo: Container[str]) -> str | None:
-        """The best of its names that is in a zoo, None where there is none."""
-        return next((name for name in self.zoo if name in zoo), None)
-
-
+ENDPOINTS = {name: Endpoint(**of) for name, of in _TABLE["endpoints"].items()}
 PUBLISHED_MODELS = {name: PublishedModel(name, **of) for name, of in _TABLE["models"].items()}
-SERVICE_CLASSES = frozenset(_TABLE["classes"])
-"""The kit's classes for API models."""
 
 
 @dataclass(frozen=True)
-class ServiceNeeds:
+class Service:
     """What a class of the kit for API models reads from the environment: the variable of its key ('' where it has
     none), which depends on words in the model's identifier for some, and a further one with its value, which
     ``is_needed`` for the vendor's own endpoint ('ANTHROPIC_BACKEND=official')."""
@@ -90,14 +79,13 @@ class ServiceNeeds:
     is_needed: bool = False
     by_model: Mapping[str, str] = field(default_factory=dict)
 
+    def key_of(self, model: str) -> str:
+        """The variable of the key of the model that the vendor knows by this identifier."""
+        special = (key for words, key in self.by_model.items() if all(word in model for word in words.split()))
+        return next(special, self.key)
 
-def service_needs(kit_class: str, model: str) -> ServiceNeeds | None:
-    """What a model takes that this class of the kit serves, None where it is no class for API models."""
-    if kit_class not in SERVICE_CLASSES:
-        return None
-    needs = ServiceNeeds(**_TABLE["classes"][kit_class])
-    special = (key for words, key in needs.by_model.items() if all(word in model for word in words.split()))
-    return replace(needs, key=next(special, needs.key))
+
+SERVICES = {name: Service(**of) for name, of in _TABLE["classes"].items()}
 
 
 def gpu_memory(name: str) -> float | None:
@@ -105,5 +93,5 @@ def gpu_memory(name: str) -> float | None:
     in its name x 2 bytes (1 or 0.5 where the name says so) x 1.2 for the rest. None where the name has no size."""
     if (billions := _BILLIONS.search(name)) is None:
         return None
-    n_bytes = 0.5 if _FOUR_BITS.search(name) else 1.0 if _EIGHT_BITS.search(name) else 2.0
-    return float(billions[1]) * 1e9 * n_bytes * _OVERHEAD / 2**30
+    n_bytes = next(n for n, words in _BYTES if re.search(words, name, re.IGNORECASE))
+    return float(billions[1]) * 1e9 * n_bytes * 1.2 / 2**30

@@ -18,7 +18,6 @@ import re
 import runpy
 import sys
 import threading
-from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -29,11 +28,11 @@ from medqbench_vlmeval.data import download as hub
 from medqbench_vlmeval.errors import MedQBenchError, RunFailed
 from medqbench_vlmeval.files import json_object
 from medqbench_vlmeval.judge.completion import failure_in, inside, parsed, short_words
-from medqbench_vlmeval.judge.secrets import is_secret_name, masked_traceback, shown_url
+from medqbench_vlmeval.judge.secrets import masked_traceback, shown_url
 from medqbench_vlmeval.kit.guards import replaced
 from medqbench_vlmeval.kit.options import RunOptions
 from medqbench_vlmeval.kit_version import WEIGHTS, InstalledKit, zoo_models
-from medqbench_vlmeval.models import PUBLISHED_MODELS, SERVICE_CLASSES
+from medqbench_vlmeval.models import PUBLISHED_MODELS, SERVICES, PublishedModel, Service
 from medqbench_vlmeval.predictions.files import UNKNOWN_REASON, failure_reason
 
 GAVE_UP = "Failed to obtain answer via API."
@@ -177,11 +176,9 @@ def missing_weights(models: Mapping[str, object], kit: InstalledKit) -> dict[str
     zoo, missing = zoo_models(kit)[0], {}
     for model, entry in models.items():
         given = [entry[name] for name in WEIGHTS if name in entry] if isinstance(entry, dict) else []
-        published = PUBLISHED_MODELS.get(model)
-        names = [model, *(published.zoo if published else ())]
-        known = [zoo[name].weights for name in names if name in zoo and zoo[name].kit_class not in SERVICE_CLASSES]
-        made = [published.settings.get("model_path")] if published else []
-        for path in [*given, *known, *made][:1]:
+        published = PUBLISHED_MODELS.get(model, PublishedModel(model))
+        of_zoo = [zoo[name].weights for name in (model, *published.zoo) if name in zoo]
+        for path in [*given, *of_zoo, published.settings.get("model_path")][:1]:
             if isinstance(path, str) and (problem := _missing(path)):
                 missing[model] = (
                     f"The weights of {model} cannot be had: {problem}. Give a local path ('model_path' of a model in "
@@ -213,18 +210,6 @@ def _in_cache(repository: str) -> bool:
     return False
 
 
-class _Environment(UserDict[str, str]):
-    """The environment, noting what was looked for in vain."""
-
-    def __init__(self) -> None:
-        super().__init__(os.environ)
-        self.missed: list[str] = []
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.missed += [] if key in self.data else [key]
-        return self.data.get(key, default)
-
-
 def refusing_models(
     kit_runner: Path, words: Sequence[str], options: RunOptions, mask: Callable[[str], str]
 ) -> dict[str, str]:
@@ -232,17 +217,15 @@ def refusing_models(
     ``kit_runner`` is the script whose functions build the models from ``words``, its command line. Of a call that
     failed and may succeed later a sentence is printed. Raises RunFailed where the only model cannot be built."""
     refusing = {}
-    for name, build in _served(kit_runner, words, options):
-        environment = _Environment()
+    for name, build, unset in _served(kit_runner, words, options):
         try:
-            with replaced(os, "environ", environment):
-                model = build()
+            model = build()
         except MedQBenchError as error:
             refusing[name] = str(error)
             continue
         except Exception as error:  # noqa: BLE001  # foreign code with errors of every kind, in the run too
             why = short_words(None, str(error) or type(error).__name__, mask).rstrip(".")
-            refusing[name] = f"{name} cannot be called: {why}.{_variables(environment)} {_LEAVE_OUT}"
+            refusing[name] = f"{name} cannot be called: {why}.{unset} {_LEAVE_OUT}"
             if len(options.models) == 1:
                 hidden = masked_traceback(error, mask)
                 raise RunFailed(refusing[name]) from (error if hidden is None else RunFailed(hidden))
@@ -251,14 +234,16 @@ def refusing_models(
             continue
         why = f"The test call to {name} failed: {reason.rstrip('.')}."
         if _HOPELESS.search(reason):
-            refusing[name] = f"{why} {_advice(reason, model)}{_variables(environment)} {_LEAVE_OUT}"
+            refusing[name] = f"{why} {_advice(reason, model)}{unset} {_LEAVE_OUT}"
         else:
             print(f"medqbench: {why} The run goes on.", file=sys.stderr)
     return refusing
 
 
-def _served(kit_runner: Path, words: Sequence[str], options: RunOptions) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """The models that a service runs, each with what builds it as the kit's runner does."""
+def _served(
+    kit_runner: Path, words: Sequence[str], options: RunOptions
+) -> Iterator[tuple[str, Callable[[], Any], str]]:
+    """The models that a service runs, each with what builds it as the kit's runner does, and what is not set for it."""
     import vlmeval.api
     from vlmeval.api.base import BaseAPI
     from vlmeval.config import supported_VLM
@@ -282,11 +267,12 @@ def _served(kit_runner: Path, words: Sequence[str], options: RunOptions) -> Iter
         entry = config.get(name) or {}
         cls = getattr(supported_VLM.get(name), "func", None)
         if options.base_url and not options.config:
-            yield name, functools.partial(serve, name)
+            yield name, functools.partial(serve, name), ""
         elif hasattr(vlmeval.api, str(entry.get("class"))):
-            yield name, functools.partial(configure, name)
+            yield name, functools.partial(configure, name), _unset(entry["class"], str(entry.get("model", name)))
         elif "class" not in entry and isinstance(cls, type) and issubclass(cls, BaseAPI):
-            yield name, functools.partial(supported_VLM[name], **entry)
+            build = functools.partial(supported_VLM[name], **entry)
+            yield name, build, _unset(cls.__name__, str(supported_VLM[name].keywords.get("model", "")))
 
 
 def _asked(model: Any, mask: Callable[[str], str]) -> str | None:
@@ -315,8 +301,8 @@ def _advice(reason: str, model: Any) -> str:
     return f"Start the server, or look at {at} (--base-url), the proxy and the network."
 
 
-def _variables(environment: _Environment) -> str:
-    """The variables for keys and addresses that the kit looked for and that are not set."""
-    missed = dict.fromkeys(environment.missed)
-    names = [name for name in missed if is_secret_name(name) or "BASE" in name or "URL" in name]
-    return f" Not set in the environment: {', '.join(names[:5])}." if names else ""
+def _unset(kit_class: str, model: str) -> str:
+    """The variables for key and address that a class of the kit looks for and that are not set."""
+    of = SERVICES.get(kit_class, Service(""))
+    names = [name for name in (of.key_of(model), of.backend.partition("=")[0]) if name and name not in os.environ]
+    return f" Not set in the environment: {', '.join(names)}." if names else ""

@@ -231,7 +231,7 @@ def check_names(options: RunOptions, kit: InstalledKit) -> None:
     zoo, whole = zoo_models(kit)
     # Who has imported the kit may have put models of his own into its zoo.
     if options.of_zoo and whole and "vlmeval.config" not in sys.modules:
-        published = {name for name, model in PUBLISHED_MODELS.items() if not model.zoo or model.zoo_name(zoo)}
+        published = {name for name, model in PUBLISHED_MODELS.items() if not model.zoo or zoo.keys() & set(model.zoo)}
         refuse_unknown("model", options.models, {*zoo, *BASELINES, *published}, OTHER_MODELS)
     file_names = {as_file_name(model): model for model in options.models}
     if other := set(options.models).difference(file_names.values()):

@@ -20,7 +20,7 @@ from vlmeval.vlm.base import BaseModel
 from medqbench_vlmeval.benchmark import BASELINES
 from medqbench_vlmeval.kit import check_certificates
 from medqbench_vlmeval.kit_version import require_kit
-from medqbench_vlmeval.models import PUBLISHED_MODELS, PublishedModel
+from medqbench_vlmeval.models import ENDPOINTS, PUBLISHED_MODELS, PublishedModel
 
 # Here and not only when registering: whoever imports this module has imported the kit.
 check_certificates()
@@ -67,13 +67,15 @@ def _entry_of(model: PublishedModel, zoo: Mapping[str, Any]) -> Callable[..., An
     import vlmeval.api
     import vlmeval.vlm
 
-    name = model.zoo_name(zoo)
+    name = next((name for name in model.zoo if name in zoo), None)
     made_by = getattr(vlmeval.api, model.made_by, None) or getattr(vlmeval.vlm, model.made_by, None)
     entry = zoo[name] if name else partial(made_by) if made_by and not model.zoo else None
     # The settings are those of one class; another kit may serve the model through another one.
-    if entry is None or entry.func is not (made_by or entry.func):
+    if entry is None or entry.func is not (made_by or entry.func) or not (model.settings or model.vendor):
         return entry
-    return AliasOf(model, partial(entry, **model.settings)) if model.settings or model.endpoint else entry
+    alias = AliasOf(entry, **model.settings)
+    alias.published = model
+    return alias
 
 
 class AliasOf(partial):  # type: ignore[type-arg]
@@ -82,22 +84,16 @@ class AliasOf(partial):  # type: ignore[type-arg]
 
     published: PublishedModel
 
-    def __new__(cls, published: PublishedModel, entry: partial[Any]) -> AliasOf:
-        alias = super().__new__(cls, entry.func, *entry.args, **entry.keywords)
-        alias.published = published
-        return alias
-
     def __call__(self, *args: Any, **given: Any) -> Any:
         """Build the model. BadInput where its key is missing. What is ``given`` goes before everything else."""
-        of, called = self.published, None
-        if of.endpoint is not None and not {"key", "api_base", "backend"} & given.keys():
-            called = of.endpoint.called(of.name, os.environ)
-        if of.endpoint is None or called is None:
+        at = ENDPOINTS.get(self.published.vendor)
+        own = {"key", "api_base", "backend"} & given.keys()
+        called = at.called(self.published.name, os.environ) if at and not own else None
+        if at is None or called is None:
             return super().__call__(*args, **given)
-        (url, key), argument = called, of.endpoint.argument
-        at = {argument: url} if argument == "api_base" else {}
-        model = super().__call__(*args, **{**of.official, **at, "key": key, **given})
-        setattr(model, argument, url)
+        place = {at.argument: called[0]} if at.argument == "api_base" else {}
+        model = super().__call__(*args, **{**self.published.official, **place, "key": called[1], **given})
+        setattr(model, at.argument, called[0])
         return model
 
 

@@ -105,8 +105,6 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
 
     register()
     _check_registered(options)
-    if options.mode != "eval":
-        _refuse_first_image_only(options)
     if checks:
         refused |= refusing_models(_script(kit), words, options, redaction)
         _check_any_left(options, refused)
@@ -262,6 +260,15 @@ def _check_registered(options: RunOptions) -> None:
 
     if options.of_zoo:
         refuse_unknown("model", options.models, supported_VLM, OTHER_MODELS)
+        known = [
+            ALL_DATASET_NAMES.get(options.official_name(name).removesuffix(ROBUSTNESS)) for name in options.datasets
+        ]
+        pairs = options.mode != "eval" and any(of and Task.COMPARATIVE in of.task.parts for of in known)
+        for model in filter(lambda name: pairs and _takes_one_image(supported_VLM[name]), options.models):
+            raise BadInput(
+                f"{model} would be shown only the first image of a pair: its class in the kit takes one image. "
+                "Leave it out where pairs are compared; MedQBench_Reasoning_NoReference has one image a sample."
+            )
     datasets = {*vlmeval.dataset.SUPPORTED_DATASETS, *supported_video_datasets, *options.entries}
     datasets |= {path.stem for path in Path(LMUDataRoot()).glob("*.tsv")}
     refuse_unknown(
@@ -269,24 +276,12 @@ def _check_registered(options: RunOptions) -> None:
     )
 
 
-def _refuse_first_image_only(options: RunOptions) -> None:
-    """Refuse pairs for a model whose class in the kit shows it the first of two images alone."""
-    from vlmeval.config import supported_VLM
-
-    named = {
-        name: ALL_DATASET_NAMES.get(options.official_name(name).removesuffix(ROBUSTNESS)) for name in options.datasets
-    }
-    pairs = [name for name, known in named.items() if known and Task.COMPARATIVE in known.task.parts]
-    for model in options.models if pairs and options.of_zoo else ():
-        classes: tuple[type, ...] = getattr(getattr(supported_VLM[model], "func", None), "__mro__", ())
-        codes = [getattr(each, "__code__", None) for base in classes for each in vars(base).values()]
-        # The kit's function for classes that take one image takes the first.
-        takes_first = any(code and "message_to_promptimg" in code.co_names for code in codes)
-        if takes_first and not getattr(classes[0], "INTERLEAVE", True):
-            raise BadInput(
-                f"{model} would be shown only the first image of each pair of {pairs[0]}: its class in the kit takes "
-                "one image. Leave it out there, or run MedQBench_Reasoning_NoReference."
-            )
+def _takes_one_image(entry: Any) -> bool:
+    """Whether a class in the kit's zoo takes one image by the kit's own function, which of two takes the first."""
+    classes: tuple[type, ...] = getattr(getattr(entry, "func", None), "__mro__", ())
+    codes = [getattr(each, "__code__", None) for base in classes for each in vars(base).values()]
+    takes_first = any(code and "message_to_promptimg" in code.co_names for code in codes)
+    return takes_first and not getattr(classes[0], "INTERLEAVE", True)
 
 
 def takes_limit(runner: Path) -> bool:

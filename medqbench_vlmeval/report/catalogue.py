@@ -11,7 +11,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.options import KEY_VARIABLES, KIT_PREFIX, RULES
 from medqbench_vlmeval.judge.protocols import PROTOCOLS
 from medqbench_vlmeval.kit_version import NO_KIT, ZooModel, find_kit, zoo_models
-from medqbench_vlmeval.models import PUBLISHED_MODELS, PublishedModel, gpu_memory, service_needs
+from medqbench_vlmeval.models import ENDPOINTS, PUBLISHED_MODELS, SERVICES, PublishedModel, gpu_memory
 from medqbench_vlmeval.prompts.styles import STYLES
 from medqbench_vlmeval.report.table import Column, Entry, Table, columns, table
 
@@ -22,7 +22,7 @@ def _models() -> Table:
     zoo = zoo_models(kit)[0] if (kit := find_kit()) else {}
     rows = []
     for alias, of in PUBLISHED_MODELS.items():
-        name = of.zoo_name(zoo)
+        name = next((name for name in of.zoo if name in zoo), None)
         if kit and (name or not of.zoo):
             made = ZooModel(of.made_by, of.settings.get("model", ""), of.settings.get("model_path"))
             what = f"the zoo's {name}" if name else f"the kit's class {of.made_by}"
@@ -31,23 +31,23 @@ def _models() -> Table:
     rows += [_model_row(name, "zoo", model) for name, model in zoo.items() if name not in PUBLISHED_MODELS]
     extra = [Column(head, only="sheet") for head in ("key", "backend", "weights", "gated", "class")]
     heads = [*columns("model", "what", "needs", ("GPU GiB", "count")), *extra]
-    notes = ["GPU GiB: an estimate, parameters in the name x 2 bytes x 1.2"] if kit else [NO_KIT]
-    notes += ["any other name together with --base-url: a served model"] if kit else []
-    return table("models", heads, rows, notes)
+    notes = [
+        "GPU GiB: an estimate, parameters in the name x 2 bytes x 1.2",
+        "any other name with --base-url: a served model",
+    ]
+    return table("models", heads, rows, notes if kit else [NO_KIT])
 
 
 def _model_row(name: str, what: str, model: ZooModel, published: PublishedModel | None = None) -> Sequence[Entry]:
     """A row by what a model takes: the variable of its key and the one beside it, or weights on a GPU."""
-    service = service_needs(model.kit_class, model.served_as)
-    if service is None:
-        gated = published.gated if published else None
+    if (of := SERVICES.get(model.kit_class)) is None:
         needs = f"weights of {model.repository}" if model.repository else "weights"
-        memory = gpu_memory(name) or (gpu_memory(model.repository) if model.repository else None)
+        memory, gated = gpu_memory(name) or gpu_memory(model.repository or ""), published.gated if published else None
         return name, what, needs, memory, None, None, model.weights, gated, model.kit_class
-    key, backend, needed = service.key, service.backend, service.backend if service.is_needed else ""
-    if published and published.endpoint:
-        key, backend, needed = " or ".join(published.endpoint.keys), published.endpoint.address, ""
-    needs = ", ".join(each for each in (key, needed, "network") if each)
+    key, backend, needed = of.key_of(model.served_as), of.backend, of.backend if of.is_needed else ""
+    if published and (endpoint := ENDPOINTS.get(published.vendor)):
+        key, backend, needed = " or ".join(endpoint.keys), endpoint.address, ""
+    needs = ", ".join(filter(None, (key, needed, "network")))
     return name, what, needs, None, key or None, backend or None, None, None, model.kit_class
 
 

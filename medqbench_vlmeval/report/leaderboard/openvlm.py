@@ -49,7 +49,7 @@ from medqbench_vlmeval.files import (
     write_bytes,
 )
 from medqbench_vlmeval.kit_version import InstalledKit, ZooModel, find_kit, zoo_models
-from medqbench_vlmeval.models import PUBLISHED_MODELS, SERVICE_CLASSES
+from medqbench_vlmeval.models import PUBLISHED_MODELS, SERVICES
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
 from medqbench_vlmeval.runs.comparability import LIMITED
@@ -357,7 +357,7 @@ def meta_json(model: str, run: TaskRun | None = None, kit: InstalledKit | None =
     categories = {row.model: row.category for task in MEASURES for row in published_rows(task)}
     categories |= dict.fromkeys(BASELINES, "open-source")
     said = [_OPEN.get(categories.get(name, "")) for name in names]
-    said.append("Yes" if hub_id else "No" if of.kit_class in SERVICE_CLASSES else None)
+    said.append("Yes" if hub_id else "No" if of.kit_class in SERVICES else None)
     return {
         "Method": [model, f"https://huggingface.co/{hub_id}" if hub_id else ""],
         "Parameters": next((size.group() for name in names if (size := _SIZE.search(name))), ""),
