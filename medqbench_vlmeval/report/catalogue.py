@@ -13,7 +13,7 @@ from medqbench_vlmeval.judge.protocols import PROTOCOLS
 from medqbench_vlmeval.kit_version import NO_KIT, ZooModel, find_kit, zoo_models
 from medqbench_vlmeval.models import ENDPOINTS, PUBLISHED_MODELS, SERVICES, PublishedModel, gpu_memory
 from medqbench_vlmeval.prompts.styles import STYLES
-from medqbench_vlmeval.report.table import Column, Entry, Table, columns, table
+from medqbench_vlmeval.report.table import EXTRA, Column, Entry, Table, columns, table
 
 _KIT, _SOURCES, _NOTHING = "the kit", "the kit (its source files)", "nothing"
 
@@ -30,7 +30,7 @@ def _models() -> Table:
     rows += [(name, "baseline, no weights", _KIT, *6 * [None]) for name in BASELINES]
     rows += [_model_row(name, "zoo", model) for name, model in zoo.items() if name not in PUBLISHED_MODELS]
     extra = [Column(head, only="sheet") for head in ("key", "backend", "weights", "gated", "class")]
-    heads = [*columns("model", "what", "needs", ("GPU GiB", "count")), *extra]
+    heads = [Column("model"), Column("what", optional=EXTRA), *columns("needs", ("GPU GiB", "count")), *extra]
     notes = [
         "GPU GiB: an estimate, parameters in the name x 2 bytes x 1.2",
         "any other name with --base-url: a served model",

@@ -2,20 +2,22 @@
 vendors' documented forms. The vendors themselves are not asked."""
 
 import base64
+import hashlib
 import json
 import types
 
 import pytest
 from PIL import Image
 
-from medqbench_vlmeval.benchmark import HUMAN, Task, published_rows
+from medqbench_vlmeval.benchmark import HUMAN, Task, parse_dataset_name, published_rows
+from medqbench_vlmeval.data import load_dataset
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.kit.model_use import BYTES_VARIABLE, ModelRecorder
 from medqbench_vlmeval.kit.registration import AliasOf
 from medqbench_vlmeval.kit.runner import run
 from medqbench_vlmeval.kit_version import require_kit, zoo_models
 from medqbench_vlmeval.models import ENDPOINTS, PUBLISHED_MODELS, SERVICES, gpu_memory
-from tests.kit.runs import BOTH, COMPARATIVE, NO_REFERENCE, PERCEPTION, forget_keys
+from tests.kit.runs import BOTH, COMPARATIVE, MODES, NO_REFERENCE, PERCEPTION, forget_keys, score_of
 from tests.servers import LocalServer, Request, Sent, completion
 
 KEY = "sk-canary-0123456789-abc"
@@ -319,3 +321,28 @@ def test_the_source_of_the_zoo_is_read_as_it_is_imported(zoo):
 )
 def test_gpu_memory(name, expected):
     assert gpu_memory(name) == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.slow
+@MODES
+def test_a_whole_run_under_a_published_name(zoo, server, work, monkeypatch, mode):
+    """Pairs to Anthropic's form with the files' own bytes: what results say of the model and its images."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.base_url.removesuffix("/v1"))
+    words = ["--data", COMPARATIVE, "--model", "Claude-4-Sonnet", "--judge", "rules", "--limit", "4"]
+    assert run([*words, "--image-bytes", "original", "--work-dir", str(work), *mode]) == 0
+    # The test call has no image.
+    asked = [request for request in server.requests if '"image/' in json.dumps(request.body)]
+    pairs = load_dataset(parse_dataset_name(COMPARATIVE)).samples
+    known = {tuple(hashlib.sha256(image.read_bytes()).hexdigest() for image in sample.images) for sample in pairs}
+    for request in asked:
+        parts = [part["source"] for part in request.messages[0]["content"] if part["type"] == "image"]
+        assert tuple(hashlib.sha256(base64.b64decode(part["data"])).hexdigest() for part in parts) in known
+    assert len(asked) == 4
+    use = score_of(work, "Claude-4-Sonnet", COMPARATIVE)["settings"]["model"]
+    assert (use["name"], use["model_class"]) == ("Claude-4-Sonnet", "vlmeval.api.claude.Claude3V")
+    assert use["settings"]["url"] == f"{server.base_url}/messages"
+    assert (use["settings"]["backend"], use["settings"]["model"]) == ("official", "claude-sonnet-4-20250514")
+    images = use["images"]
+    assert (images["n"], images["n_same_bytes"], images["n_left_out"]) == (8, 8, 0)
+    assert not [path for path in work.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
