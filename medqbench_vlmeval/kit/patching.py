@@ -8,15 +8,15 @@ the next one. All files are changed or none, each by renaming a whole one over i
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import subprocess
+from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput, did_you_mean
@@ -91,17 +91,17 @@ class PatchState:
 @cache
 def patches() -> dict[str, list[Patch]]:
     """By name the diffs that this package brings, one for each family of kits."""
-    here = Path(__file__)
     # A wheel has them beside this file, a checkout beside the package.
-    found = [*(here.parent / "patches").glob("*.patch")] or (here.parents[2] / "patches").glob("*.patch")
+    inside, beside = (Path(__file__).parents[up].glob("patches/*.patch") for up in (0, 2))
     by_name: dict[str, list[Patch]] = {}
-    for path in sorted(found, key=lambda path: path.stem):
-        patch = _parsed(path.name.partition(".")[0], path.read_text(encoding="utf-8"))
+    for path in sorted([*inside] or beside, key=lambda path: path.stem):
+        patch = parse(path.name.partition(".")[0], path.read_text(encoding="utf-8"))
         by_name.setdefault(patch.name, []).append(patch)
     return by_name
 
 
-def _parsed(name: str, text: str) -> Patch:
+def parse(name: str, text: str) -> Patch:
+    """The patch in a text, whose first line is its title; the diffs in it have lines of context, or are at an end."""
     head, *parts = re.split(r"^--- .*\n\+\+\+ b/(.*)\n", text, flags=re.MULTILINE)
     hunks = []
     for file, diff in zip(parts[::2], parts[1::2], strict=True):
@@ -131,9 +131,8 @@ def kit_root(kit_dir: Path | None) -> Path:
     if kit_dir is None:
         return require_kit().root
     for root in (kit_dir, kit_dir.parent):
-        package = root / "vlmeval"
-        known = all((package / file).is_file() for file in ("__init__.py", "config.py", "dataset/__init__.py"))
-        if known and (root == kit_dir or kit_dir.name == "vlmeval"):
+        files = (root / "vlmeval" / file for file in ("__init__.py", "config.py", "dataset/__init__.py"))
+        if (root == kit_dir or kit_dir.name == "vlmeval") and all(path.is_file() for path in files):
             return root
     ways = f"give a checkout's folder, the folder that holds 'vlmeval', or a patch ({', '.join(patches())})"
     raise BadInput(f"{kit_dir} holds no VLMEvalKit; {ways}.")
@@ -141,9 +140,8 @@ def kit_root(kit_dir: Path | None) -> Path:
 
 def check(root: Path, names: Collection[str] = ()) -> list[PatchState]:
     """Look at what each patch concerns, or each of those ``names``; nothing is changed."""
-    order = list(State)
     wanted = [diffs for name, diffs in patches().items() if not names or name in names]
-    return [min((_look(root, one) for one in diffs), key=lambda looked: order.index(looked.state)) for diffs in wanted]
+    return [min((_look(root, diff) for diff in diffs), key=lambda one: [*State].index(one.state)) for diffs in wanted]
 
 
 def _place(root: Path, file: str) -> Path:
@@ -183,8 +181,8 @@ def _is_delivered(root: Path, paths: Iterable[Path]) -> bool:
         with suppress(OSError, subprocess.CalledProcessError):
             return not subprocess.run(command, capture_output=True, check=True).stdout  # noqa: S603 - git itself
         return False
-    digests = [base64.urlsafe_b64encode(hashlib.sha256((root / file).read_bytes()).digest()) for file in files]
-    lines = [f"{file},sha256={digest.decode().rstrip('=')}," for file, digest in zip(files, digests, strict=True)]
+    hashes = (urlsafe_b64encode(sha256((root / file).read_bytes()).digest()).decode().rstrip("=") for file in files)
+    lines = [f"{file},sha256={digest}," for file, digest in zip(files, hashes, strict=True)]
     records = [path.read_text(encoding="utf-8") for path in root.glob("*vlmeval-*.dist-info/RECORD")]
     return any(all(line in record for line in lines) for record in records)
 

@@ -1,6 +1,7 @@
 """Patches of the kit: what they do to its files, on copies of the installed kit and of older ones."""
 
 import base64
+import difflib
 import hashlib
 import os
 import shutil
@@ -12,10 +13,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.kit import patching
-from medqbench_vlmeval.kit.patching import State, apply, check, kit_and_names, kit_root, patches, revert
+from medqbench_vlmeval.kit.patching import State, apply, check, kit_and_names, kit_root, parse, patches, revert
 from medqbench_vlmeval.kit_version import require_kit
 from tests.commands import run
 
@@ -132,6 +135,26 @@ def test_what_is_not_known_is_left_alone(root, file, old, new, unknown):
     apply(root, others)
     revert(root, others)
     assert contents(root) == before
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["keep", "drop", "add"])), max_size=12), st.booleans())
+def test_any_diff_goes_on_and_comes_off(runs, windows):
+    """Runs of lines that are kept, dropped and added, no line twice; the diff is the standard library's."""
+    lines = [("head\n", "keep")]
+    lines += [(f"line {at} {number}\n", what) for at, (n, what) in enumerate(runs) for number in range(n)]
+    before, after = ([line for line, what in lines if what != other] for other in ("add", "drop"))
+    patch = parse("any", "Any\n\n" + "".join(difflib.unified_diff(before, after, "a/any.py", "b/any.py", n=1)))
+    old, new = ("".join(text).replace("\n", "\r\n" if windows else "\n").encode() for text in (before, after))
+    foreign = b"# foreign\n"
+    content = foreign + old
+    for hunk in patch.hunks:
+        assert hunk.state_in(content) is State.CLEAN
+        content = hunk.replaced_in(content)
+        assert hunk.state_in(content) is State.APPLIED
+    assert content == foreign + new
+    for hunk in patch.hunks:
+        content = hunk.turned().replaced_in(content)
+    assert content == foreign + old
 
 
 def test_lines_that_stand_twice_are_not_known(root):
@@ -350,7 +373,7 @@ def applied_by(tool, root):
     """What ``git apply`` or ``patch`` makes of a kit with the diffs that ``check`` takes for it."""
     taken = {looked.patch for looked in check(root) if looked.state is State.CLEAN}
     for path in sorted(PATCHES.glob("*.patch")):
-        if patching._parsed(path.name.partition(".")[0], path.read_text(encoding="utf-8")) in taken:
+        if parse(path.name.partition(".")[0], path.read_text(encoding="utf-8")) in taken:
             folder = runner(root).parent if "+++ b/run.py" in path.read_text(encoding="utf-8") else root
             command = ["git", "apply", path] if tool == "git" else ["patch", "-p1", "-s", "-F0", "-i", path]
             subprocess.run(command, cwd=folder, check=True, env={**os.environ, "GIT_CEILING_DIRECTORIES": str(root)})
