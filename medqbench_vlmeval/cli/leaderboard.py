@@ -136,16 +136,13 @@ def export(
         merged = merging.merge(openvlm, scores, model, open_source=open_source, stamp=update_time)
         for name, dataset in merged.members:
             print(terminal_text(f"{name}: {dataset}"))
-        for value in Comparable:
-            apart = [path.name for path, result in scores if result.comparable is value]
-            if apart and value is not Comparable.YES:
-                marked = f"! {value.words} with the published rows, and marked so: {', '.join(apart)}"
-                print(terminal_text(marked), file=sys.stderr)
-        for name in merged.taken_for_closed:
-            unsaid = (
-                f"! whether the weights of {name} are public is not known: META says 'No'; --open-source says 'Yes'"
-            )
-            print(terminal_text(unsaid), file=sys.stderr)
+        unsaid = "OpenSource of {} is not known: 'No' was written; say --open-source where weights are public"
+        notes = [unsaid.format(name) for name in merged.taken_for_closed]
+        for value in (Comparable.UNVERIFIED, Comparable.NO):
+            if apart := [path.name for path, result in scores if result.comparable is value]:
+                notes.append(f"{value.words} with the published rows, and marked so: {', '.join(apart)}")
+        for note in notes:
+            print(terminal_text(f"! {note}"), file=sys.stderr)
         print(f"{merged.path}{'' if merged.changed else ' (unchanged)'}")
         if merged.backup is not None:
             print(f"the file before: {merged.backup}")

@@ -16,7 +16,8 @@ import json
 import re
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,7 +35,6 @@ from medqbench_vlmeval.benchmark import (
     Comparable,
     Task,
     dataset_names,
-    published_rows,
 )
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import (
@@ -59,8 +59,6 @@ from medqbench_vlmeval.types import Result, TaskRun
 COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file
 _BOM = "\ufeff"
 _SIZE = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)B(?![a-z])")
-# By the category of a published row (the medical one, MedGemma, has public weights).
-_OPEN = {"commercial": "No", "open-source": "Yes", "medical-specialized": "Yes"}
 
 Values = dict[str, float | int | None]
 Json = dict[str, Any]
@@ -90,11 +88,11 @@ def merge(
     """Merge scored runs into an OpenVLM-style JSON, which is made where it does not exist; the same runs again change
     nothing.
 
-    A model is found by its name, by another name of the same model (the published tables' or the kits'), or by its
+    A model is found by its name, another name of it (the published tables' or the kits'), or the ``dir_name`` of its
     META; a new one gets what is known of it as META. ``scores`` are of any models and datasets; of several results of
     one run the newest counts. ``model`` is the name in the file; the runs must then be of one model. ``open_source``
-    says whether the weights are public, where META would not say so. ``stamp`` sets the file's ``time`` to now;
-    otherwise it stays, since it speaks of all results. Another writer is waited for ``timeout`` seconds.
+    says whether the weights are public. ``stamp`` sets the file's ``time`` to now; otherwise it stays, since it speaks
+    of all results. Another writer is waited for ``timeout`` seconds.
 
     Raises BadInput where the runs do not go together, are partial or hold impossible numbers, or the file is none of
     this kind or would have members of one dataset with different keys; it is left as it is. Raises RunFailed where the
@@ -141,8 +139,8 @@ def _values_of(run: TaskRun) -> Values:
 
 
 def _problem_of(run: TaskRun, values: Values) -> str | None:
-    """What is wrong with a task's numbers, or missing of its dataset, as the end of a sentence about them; None where
-    nothing is. Which keys there must be is known of the benchmarks' own datasets."""
+    """What is wrong with a task's numbers, or missing (which keys there must be is known of the benchmarks' own data),
+    as the end of a sentence about them; None where nothing is."""
     part, overall, missing = run.result, values[OVERALL], run.result.counts.get("n_missing")
     if limited := [reason for reason in part.not_comparable_because if reason.endswith(LIMITED)]:
         return f"is partial ({limited[0]})"
@@ -159,8 +157,7 @@ def _problem_of(run: TaskRun, values: Values) -> str | None:
     if known and UNKNOWN in part.groups.get(MODALITY, {}):
         return "has samples of unknown modality"
     singles = [value for name in MEASURES[run.task] if name != OVERALL and (value := values[name]) is not None]
-    apart = abs((overall or 0) - sum(singles))
-    if not run.task.is_choice and len(singles) == len(DIMENSIONS) and apart > 0.01:
+    if not run.task.is_choice and len(singles) == len(DIMENSIONS) and abs((overall or 0) - sum(singles)) > 0.01:
         return f"has an '{OVERALL}' of {overall:g}, and its dimensions' sum is {sum(singles):g}"
     return None
 
@@ -251,15 +248,12 @@ def _names_of(model: str) -> tuple[str, ...]:
 
 
 def _name_in(board: Json, model: str) -> str:
-    """The model's name in the file: itself, another of its names, or the one model whose META has one of them."""
-    results, names = board["results"], _names_of(model)
-    same = [name for name in names if name in results]
-    for name, member in [] if same else results.items():
-        meta = _object(_object(member).get("META"))
-        method = meta.get("Method")
-        if meta.get("dir_name") in names or (isinstance(method, list) and method[:1] and method[0] in names):
-            same.append(name)
-    return same[0] if len(same) == 1 or {*same} & {*names} else model
+    """The model's name in the file: itself, another of its names, or the one model whose META has such a folder."""
+    metas = {name: _object(_object(member).get("META")) for name, member in board["results"].items()}
+    names = _names_of(model)
+    same = [name for name in names if name in metas][:1]
+    same = same or [name for name, meta in metas.items() if meta.get("dir_name") in names]
+    return same[0] if len(same) == 1 else model
 
 
 def _spelling_in(board: Json, model: str, key: str) -> str:
@@ -305,10 +299,9 @@ def _check_columns(file: Path, results: Json, name: str, dataset: str) -> None:
     for other, member in results.items():
         theirs = _object(_object(member).get(dataset)).keys()
         if theirs and (apart := sorted(own ^ theirs)):
-            has, lacks = (name, other) if apart[0] in own else (other, name)
             raise BadInput(
-                f"'{dataset}' has '{apart[0]}' of '{has}' and not of '{lacks}', which breaks the leaderboard's table "
-                f"for all models; {file} was left as it is. Export runs of one data file, or take '{other}' out."
+                f"'{dataset}' of '{name}' or of '{other}' lacks '{apart[0]}', which breaks the leaderboard's table of "
+                f"all models; {file} was left as it is. Export whole runs of one data file, or take '{other}' out."
             )
 
 
@@ -341,30 +334,26 @@ def _dumped(board: Json, before: str | None) -> str:
 def meta_json(model: str, run: TaskRun | None = None, kit: InstalledKit | None = None) -> Json:
     """Make the ``META`` object for a model, as the file names it, that the file does not have yet.
 
-    All fields that the leaderboard's tables read are there; what is not known is the empty text. ``Parameters`` is the
-    size in a name of the model ('7B'), ``Time`` the day of ``run``. ``Verified`` is 'No': the leaderboard's makers have
-    not verified a result that was merged here. ``kit`` is the installed one by default.
+    It has all fields that the leaderboard's tables read, unknown ones empty. ``Parameters`` is the size in a name
+    ('7B'), ``Time`` the day of ``run``; the leaderboard's makers have not verified it. ``kit``: the installed one.
     """
     names = tuple(dict.fromkeys((*(_names_of(run.model) if run else ()), *_names_of(model))))
-    try:
+    zoo: Mapping[str, ZooModel] = {}
+    with suppress(OSError, ValueError, SyntaxError):  # a kit whose configuration looks otherwise is no reason to fail
         zoo = zoo_models(found)[0] if (found := kit or find_kit()) else {}
-    except (OSError, ValueError, SyntaxError):
-        # A kit whose configuration looks otherwise is no reason to fail: nothing is known then.
-        zoo = {}
     dir_name = next((name for name in names if name in zoo), names[0])
     of = zoo.get(dir_name, ZooModel("", "", None))
-    hub_id = of.repository or ""
-    categories = {row.model: row.category for task in MEASURES for row in published_rows(task)}
-    categories |= dict.fromkeys(BASELINES, "open-source")
-    said = [_OPEN.get(categories.get(name, "")) for name in names]
-    said.append("Yes" if hub_id else "No" if of.kit_class in SERVICES else None)
+    published = next((PUBLISHED_MODELS[name] for name in names if name in PUBLISHED_MODELS), None)
+    hub_id = of.repository or (published and published.settings.get("model_path")) or ""
+    is_closed = of.kit_class in SERVICES or (published and published.vendor)
+    is_open = hub_id or published or not {*BASELINES}.isdisjoint(names)
     return {
         "Method": [model, f"https://huggingface.co/{hub_id}" if hub_id else ""],
         "Parameters": next((size.group() for name in names if (size := _SIZE.search(name))), ""),
         **dict.fromkeys(("Language Model", "Vision Model"), ""),
         "Org": hub_id.partition("/")[0],
         "Time": run.settings.created[:10].replace("-", "/") if run else "",
-        "OpenSource": next(filter(None, said), ""),
+        "OpenSource": "No" if is_closed else "Yes" if is_open else "",
         "Verified": "No",
         "dir_name": dir_name,
     }
