@@ -37,6 +37,19 @@ def test_links_from_outside_the_site_lead_somewhere(page):
     assert broken == []
 
 
+def test_messages_that_the_questions_quote_are_those_of_the_package():
+    sources = (path.read_text("utf-8") for path in (ROOT / "medqbench_vlmeval").rglob("*.py"))
+    # A long text stands in several lines of source, each in quotes of its own.
+    said = re.sub(r"\"\n\s*f?\"", "", "\n".join(sources))
+    page = (ROOT / "docs" / "faq.md").read_text("utf-8")
+    heads = "\n".join(re.findall(r"^### .*", page, re.M))
+    quoted = re.findall(r"`([^`\n]+ [^`\n]+)`", heads)
+    # What differs from case to case stands in braces there: numbers, names in quotes, and what the page leaves out.
+    pieces = [piece.strip() for text in quoted for piece in re.split(r"\.\.\.|\d+|'[^']+'", text)]
+    assert len(pieces) > 8
+    assert [piece for piece in pieces if len(piece) > 2 and piece not in said] == []
+
+
 class Resources(HTMLParser):
     """Whatever a browser would fetch for a page by itself; links to be followed are none of it."""
 
