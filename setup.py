@@ -44,6 +44,8 @@ TEST = [
     "build>=1.2",
     "check-jsonschema>=0.30",
     "pre-commit>=3.5",
+    "setuptools>=68",
+    "markdown-it-py>=3",
     "nbclient>=0.10",
     "nbformat>=5.9",
     "ipykernel>=6.29",
@@ -107,7 +109,7 @@ setup(
         "huggingface_hub>=0.26",
         "jinja2>=3.1",
         "matplotlib>=3.8",
-        "starlette>=0.37",
+        "starlette>=0.37.2",
         "uvicorn>=0.30",
     ],
     extras_require={

@@ -17,12 +17,18 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 DATASETS = ("MedQBench_Perception_mini", "MedQBench_Reasoning_mini", "MedQDeg_mini")
 MODELS = ("Alpha", "Beta")
+TYPES = ("Yes-or-No", "What", "How")
+MODALITIES = ("CT", "MRI", "Fundus", "Endoscopy", "Histopathology")
+SEVERITIES = ("none", "mild", "severe")
+DEGRADATIONS = ("noise", "blur", "motion artifacts", "low contrast")
+LEVELS = ("good", "usable", "reject")
 RUN = ("MedQBench_Perception_mini", "MedQBench_Reasoning_mini")
 DIMENSIONS = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy")
 # What differs between environments by right: nothing else is left out.
@@ -71,6 +77,46 @@ def write_predictions(folder: Path) -> dict[tuple[str, str], Path]:
     return paths
 
 
+def write_large(folder: Path) -> dict[str, Path]:
+    """Data files of 1,200 questions and of 300 descriptions, with images that samples share, and five models' replies
+    to each: enough samples for the ways of drawing and testing that small sets do not reach. Returned by model and
+    task."""
+    draw, paths = Random(1).random, {}  # noqa: S311 - of Random only random() is the same in every Python
+    axes = (TYPES, MODALITIES, SEVERITIES, DEGRADATIONS)
+    questions = [
+        [f"q{at}", f"x{int(draw() * 500)}.png", f"Question {at}?", "Good", "Usable", "Reject", "ABC"[int(draw() * 3)]]
+        for at in range(1200)
+    ]
+    rows = [[*row, *(of[int(draw() ** 2 * len(of))] for of in axes)] for row in questions]
+    names = "question_type modality severity degradation"
+    _write_table(folder / "large_QA.tsv", f"index image_path question A B C answer {names}".split(), rows)
+    described = []
+    for at in range(300):
+        modality, severity, degradation, level = (
+            of[int(draw() * len(of))] for of in (MODALITIES, SEVERITIES, DEGRADATIONS, LEVELS)
+        )
+        text = f"The {modality} image shows {severity} {degradation}. Overall, the quality is {level}."
+        described.append([f"d{at}", f"x{int(draw() * 120)}.png", text, modality, severity, degradation])
+    names = "index image_path description modality severity degradation"
+    _write_table(folder / "large_description.tsv", names.split(), described)
+    for place in range(5):
+        chance = 0.4 + 0.1 * place
+        answers = [(row[0], row[6] if draw() < chance else "ABC"[int(draw() * 3)]) for row in rows]
+        texts = [
+            (row[0], described[at if draw() < chance else int(draw() * 300)][2]) for at, row in enumerate(described)
+        ]
+        for task, pairs in (("QA", answers), ("description", texts)):
+            path = folder / f"M{place}_large_{task}.tsv"
+            _write_table(path, ("index", "prediction"), pairs)
+            paths[f"M{place}", task] = path
+    return paths
+
+
+def _write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out, delimiter="\t").writerows([head, *rows])
+
+
 def medqbench(folder: Path, *words: object) -> str:
     """Run a command and return what it prints. Raises SystemExit, which names the command, where it fails."""
     command = [sys.executable, "-m", "medqbench_vlmeval", *map(str, words)]
@@ -90,6 +136,13 @@ def results(folder: Path) -> Iterator[tuple[str, Any]]:
     for dataset in DATASETS:
         yield f"compare {dataset}", json.loads(medqbench(folder, "compare", *_scores(folder, dataset), "--json"))
         yield f"data info {dataset}", json.loads(medqbench(folder, "data", "info", dataset, "--images", "--json"))
+    for (model, task), path in write_large(folder).items():
+        data, out = folder / f"large_{task}.tsv", folder / "large" / model
+        medqbench(folder, "score", path, "--data", data, "--model", model, "--judge", "rules", "--out", out)
+        yield f"large {path.stem}", content_of(next(out.glob(f"{model}_*{task}*score.json")))
+    for task in ("QA", "description"):
+        scores = sorted((folder / "large").rglob(f"*{task}*_score.json"))
+        yield f"large compare {task}", json.loads(medqbench(folder, "compare", *scores, "--json"))
     verdicts = next((folder / "runs" / "Alpha").glob("*Reasoning_mini_samples.jsonl"))
     yield "agreement", json.loads(medqbench(folder, "agreement", verdicts, _human(folder, verdicts), "--json"))
     yield "report", json.loads(medqbench(folder, "report", "runs", "--out", "report", "--json"))

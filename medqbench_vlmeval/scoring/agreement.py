@@ -19,7 +19,14 @@ import numpy as np
 from medqbench_vlmeval.answers.conclusion import conclusion_of, steps_apart
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, Task
 from medqbench_vlmeval.judge import RULES
-from medqbench_vlmeval.scoring.intervals import RESAMPLES, Array, bootstrap, interval_cell, totals_by_cluster
+from medqbench_vlmeval.scoring.intervals import (
+    RESAMPLES,
+    Array,
+    bootstrap,
+    generator_of,
+    interval_cell,
+    totals_by_cluster,
+)
 from medqbench_vlmeval.types import (
     LEVEL,
     Agreement,
@@ -194,13 +201,17 @@ def measure_agreement(
     of_clusters = totals_by_cluster(range(n) if clusters is None else clusters, which)
     kinds, times = zip(*sorted(Counter(map(tuple, of_clusters.tolist())).items(), reverse=True), strict=True)
     n_clusters = len(of_clusters)
-    draws = np.random.default_rng(seed).multinomial(n_clusters, np.array(times) / n_clusters, size=RESAMPLES)
+    draws = generator_of(seed).multinomial(n_clusters, np.array(times) / n_clusters, size=RESAMPLES)
     draws = draws.astype(float) @ np.array(kinds)
     cells, undefined = {}, {}
     for name, values in _statistics([pair for pair, _ in pairs], np.vstack([counts, draws])).items():
         observed, resampled = float(values[0]), values[1:][~np.isnan(values[1:])]
         undefined[name] = RESAMPLES - len(resampled)
-        ends = np.percentile(resampled, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]).tolist() if len(resampled) else None
+        ends = (
+            np.percentile(resampled, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]).round(_DIGITS).tolist()
+            if len(resampled)
+            else None
+        )
         cells[name] = interval_cell(None if math.isnan(observed) else observed, ends, n)
     marks = Counter(zip(map(_mark, human), map(_mark, judge), strict=True))
     confusion = {str(row): {str(column): marks[row, column] for column in MARKS} for row in MARKS}

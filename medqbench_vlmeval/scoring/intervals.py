@@ -266,6 +266,11 @@ def totals_by_cluster(clusters: Sequence[int], terms: Array) -> Array:
     return totals
 
 
+def generator_of(seed: int) -> np.random.RandomState:
+    """Draws that every numpy makes alike: RandomState is frozen (NEP 19), Generator.multinomial changed in 2.5."""
+    return np.random.RandomState(np.random.PCG64(seed))
+
+
 def bootstrap(
     totals: Array, statistic: Callable[[Array], Array], seed: int = 0, level: float = LEVEL
 ) -> list[Interval | None]:
@@ -282,7 +287,7 @@ def bootstrap(
     """
     # Sums that differ by the order of their addition alone are one kind.
     kinds, counts = np.unique(np.round(totals, _DIGITS), axis=0, return_counts=True)
-    generator, at_once = np.random.default_rng(seed), max(1, _DRAWN_AT_ONCE // len(kinds))
+    generator, at_once = generator_of(seed), max(1, _DRAWN_AT_ONCE // len(kinds))
     chunks = []
     for start in range(0, RESAMPLES, at_once):
         draws = generator.multinomial(len(totals), counts / len(totals), size=min(at_once, RESAMPLES - start))
@@ -292,7 +297,8 @@ def bootstrap(
     for values in np.concatenate(chunks).T:
         known = values[np.isfinite(values)]
         ends = (50 * (1 - level), 50 * (1 + level))
-        low, high = map(float, np.percentile(known, ends)) if len(known) > RESAMPLES / 2 else (0.0, 0.0)
+        # A product's last digits depend on the processor and on numpy's build.
+        low, high = np.percentile(known, ends).round(_DIGITS).tolist() if len(known) > RESAMPLES / 2 else (0.0, 0.0)
         intervals.append(None if high - low < _NO_WIDTH else (low, high))
     return intervals
 

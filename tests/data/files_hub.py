@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from huggingface_hub import close_session, constants
+from huggingface_hub import constants
 
 from tests.servers import LocalServer, Sent
+
+try:
+    from huggingface_hub import close_session
+except ImportError:  # before 1.0, whose client is another
+    from huggingface_hub.utils import reset_sessions as close_session
 
 FIRST, SECOND = "0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef"
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from huggingface_hub import close_session
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +29,7 @@ from medqbench_vlmeval.data.sources import download, hub_file, hub_revision_of
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.steps import heard_by
 from tests.commands import run
-from tests.data.files_hub import FIRST, SECOND, FilesHub, Repository, Store, point_at
+from tests.data.files_hub import FIRST, SECOND, FilesHub, Repository, Store, close_session, point_at
 from tests.data.rows import GREEN, RED, Write, description, pair, question
 from tests.servers import Sent
 

@@ -4,14 +4,13 @@ import urllib.request
 
 import pytest
 import trustme
-from huggingface_hub import close_session
 
 import medqbench_vlmeval
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES
 from medqbench_vlmeval.data.download import HubFile, fetch
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.models import PUBLISHED_MODELS
-from tests.data.files_hub import FIRST, FilesHub, Repository, Store, point_at
+from tests.data.files_hub import FIRST, FilesHub, Repository, Store, close_session, point_at
 from tests.servers import JudgeServer
 
 

@@ -17,6 +17,7 @@ from medqbench_vlmeval.scoring.intervals import (
     bootstrap_sum_of_means,
     clipped,
     clusters_of,
+    generator_of,
     means_and_sum_intervals,
     shared_images,
     totals_by_cluster,
@@ -227,3 +228,13 @@ def test_a_gap_is_as_uncertain_as_the_images_behind_it():
     assert wider == pytest.approx((50 - 35.3, 50 + 35.3), abs=5)
     # The same clusters on both sides with the same answers: no resample tells the sides apart.
     assert bootstrap_gap([right + right], clusters * 2, range(120), range(120, 240)) is None
+
+
+def test_every_numpy_draws_the_same():
+    """The 2,000th draw of numpy 1.24 to 2.5; Generator.multinomial, since 2.5, gives [854, 1660, 2486]."""
+    assert generator_of(0).multinomial(5000, [1 / 6, 2 / 6, 3 / 6], size=2000)[-1].tolist() == [860, 1583, 2557]
+
+
+def test_a_bootstraps_ends_have_nine_decimals():
+    low, high = bootstrap_sum_of_means([[0, 1 / 3, 2 / 3, 1, 0]], range(5))
+    assert (low, high) == (round(low, 9), round(high, 9))
