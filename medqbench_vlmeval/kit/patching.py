@@ -110,7 +110,7 @@ def parse(name: str, text: str) -> Patch:
             lines = re.sub(r"\n\\ .*\n", "\0\n", body).split("\n")[:-1]
             tagged = [(line[:1], f"{line[1:]}\n".replace("\0\n", "")) for line in lines]
             before, after = ("".join(line for tag, line in tagged if tag != other).encode() for other in "+-")
-            hunks.append(Hunk(file, before, after, at_end=tagged[-1][0] in "+-"))
+            hunks.append(Hunk(file, before, after, at_end=tagged[-1][0] in ("+", "-")))
     present = re.findall(r"^Present-if: (\S+) holds (.+)$", head, re.MULTILINE)
     return Patch(name, head.partition("\n")[0], tuple(hunks), tuple(present))
 

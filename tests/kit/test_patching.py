@@ -157,6 +157,12 @@ def test_any_diff_goes_on_and_comes_off(runs, windows):
     assert content == foreign + old
 
 
+def test_a_diff_whose_trailing_blanks_an_editor_has_cut_is_the_same():
+    for path in sorted(PATCHES.glob("*.patch")):
+        text = path.read_text(encoding="utf-8")
+        assert parse("any", text) == parse("any", "".join(f"{line.rstrip(' ')}\n" for line in text.splitlines()))
+
+
 def test_lines_that_stand_twice_are_not_known(root):
     path = root / "vlmeval" / "inference_api.py"
     path.write_bytes(path.read_bytes() * 2)
