@@ -20,7 +20,9 @@ from medqbench_vlmeval.cli.options import AsJson, Columns, completed, print_resu
 from medqbench_vlmeval.kit_version import NO_KIT, find_kit
 
 data_app = typer.Typer(help="Fetch, check, look at and export data files.", no_args_is_help=True)
-patch_app = typer.Typer(help="Patch a VLMEvalKit so that it finds this package by itself.", no_args_is_help=True)
+patch_app = typer.Typer(
+    help="Patch a VLMEvalKit: it finds this package, hides keys, ends with an exit code.", no_args_is_help=True
+)
 
 _KIT_AND_NAMES = "A checkout or the folder that holds 'vlmeval', and patches; default: the installed kit, all patches."
 KitAndNames = Annotated[list[str] | None, typer.Argument(metavar="[KIT_DIR] [NAME]...", help=_KIT_AND_NAMES)]
@@ -206,8 +208,8 @@ def check(words: KitAndNames = None) -> None:
 
 @patch_app.command()
 def apply(words: KitAndNames = None, dry_run: DryRun = False) -> None:
-    """Patch the kit, all files or none: its own run.py, 'python -m vlmeval' and 'vlmutil' then know the datasets and
-    models, keep keys to themselves, and end with an exit code."""
+    """Patch the kit, all files or none; its own run.py, 'python -m vlmeval' and 'vlmutil' then know the datasets and
+    models. 'medqbench patch check' lists the patches."""
     from medqbench_vlmeval.kit import patching
 
     _list(patching.apply(*patching.kit_and_names(words or ()), dry_run), "patched", dry_run)
