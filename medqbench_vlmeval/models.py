@@ -17,7 +17,7 @@ from medqbench_vlmeval.errors import BadInput
 _TABLE = json.loads((Path(__file__).parent / "data" / "published" / "models.json").read_text(encoding="utf-8"))
 
 _BILLIONS = re.compile(r"(?<![a-z\d.])(\d+(?:\.\d+)?)b(?![a-z\d])", re.IGNORECASE)
-_BYTES = ((0.5, "awq|int4|4bit|gptq"), (1.0, "int8|fp8|8bit"), (2.0, ""))
+_BYTES = ((1.0, "int8|fp8|8bit"), (0.5, "awq|int4|4bit|gptq"), (2.0, ""))
 
 
 @dataclass(frozen=True)

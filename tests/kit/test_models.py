@@ -313,6 +313,7 @@ def test_the_source_of_the_zoo_is_read_as_it_is_imported(zoo):
         ("Qwen2.5-VL-7B-Instruct", 7e9 * 2 * 1.2 / 2**30),
         ("Qwen2.5-VL-72B-Instruct-AWQ", 72e9 * 0.5 * 1.2 / 2**30),
         ("InternVL2-8B-Int8", 8e9 * 1.2 / 2**30),
+        ("Qwen2-VL-7B-Instruct-GPTQ-Int8", 7e9 * 1.2 / 2**30),
         ("Qwen3-VL-30B-A3B-Instruct", 30e9 * 2 * 1.2 / 2**30),
         ("PandaGPT_13B", 13e9 * 2 * 1.2 / 2**30),
         ("Phi-3.5-Vision", None),
