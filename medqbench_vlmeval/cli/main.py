@@ -67,6 +67,7 @@ def _run(
     # The options are here for shells that complete them; _dispatch() takes every run to the kit's parser.
 
 
+app.command("import")(score.import_results)
 app.command()(setup.doctor)
 app.command("list")(setup.list_names)
 

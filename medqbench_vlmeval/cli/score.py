@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medqbench_vlmeval.cli import options
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, RunFailed
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.report.table import Table
@@ -52,24 +52,69 @@ def score(
         budget = budget_of(request())
         options.print_result(as_json, budget.to_json, lambda: estimates(budget))
         return
+    from medqbench_vlmeval.report.change_tables import change_tables
     from medqbench_vlmeval.report.run_tables import run_summary
     from medqbench_vlmeval.report.terminal import judge_progress
-    from medqbench_vlmeval.workflows import evaluate, headline_to_json
+    from medqbench_vlmeval.workflows import headline_to_json
+    from medqbench_vlmeval.workflows.import_results import imported_to_json, with_changes
     from medqbench_vlmeval.workflows.trackers import Tracked
 
     with judge_progress() as on_progress:
-        run = evaluate(request(leaderboard=folder / "leaderboard", on_progress=on_progress, keep_images=True))
-    files = vars(run.paths)
+        run, found = with_changes(
+            request(leaderboard=folder / "leaderboard", on_progress=on_progress, keep_images=True)
+        )
+    files = {**vars(run.paths), **({"changes": found.file} if found else {})}
     options.print_result(
         as_json,
         lambda: {
             **headline_to_json(run.result, intervals=True),
             "files": {name: str(path) for name, path in files.items()},
+            **(imported_to_json(found) if found else {}),
         },
-        lambda: run_summary(run.result),
+        lambda: [*run_summary(run.result), *(change_tables([found]) if found else ())],
         files.values(),
     )
     options.track(lambda: [Tracked(run, tuple(files.values()))], wandb, mlflow)
+
+
+@options.judge_options("name", "base_url", "key", "nproc", options.ARGS, "protocol")
+def import_results(
+    folder: Annotated[Path, typer.Argument(help="Work folder of the kit, or output folder of lmms-eval.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the results [FOLDER/medqbench].")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="Data file or a dataset's name, for files of its task; repeatable."),
+    ] = None,
+    as_json: options.AsJson = False,
+    *,
+    judge: options.Given,
+) -> None:
+    """Score the results of the kit's own classes and of lmms-eval in a folder, and say what changed and why."""
+    from medqbench_vlmeval.report.change_tables import change_tables, left_tables
+    from medqbench_vlmeval.report.terminal import judge_progress
+    from medqbench_vlmeval.workflows.import_results import import_folder, imported_to_json
+
+    place = folder / "medqbench" if out is None else out
+    with judge_progress() as on_progress:
+        board = place / "leaderboard"
+        template = options.request_of(folder, None, "", judge, place, leaderboard=board, on_progress=on_progress)
+        imports = import_folder(folder, place, data or (), template)
+    failed, passed_over = ({str(path): why for path, why in of.items()} for of in (imports.failed, imports.passed_over))
+    options.print_result(
+        as_json,
+        lambda: {
+            "imported": [{"file": str(path), **imported_to_json(of)} for path, of in imports.scored.items()],
+            "failed": failed,
+            "passed_over": passed_over,
+        },
+        lambda: [
+            *change_tables(list(imports.scored.values())),
+            *left_tables({**imports.failed, **imports.passed_over}),
+        ],
+        [of.file for of in imports.scored.values()],
+    )
+    if failed:
+        raise RunFailed(f"Of these benchmarks {len(failed)} files were not scored: {next(iter(failed.values()))}")
 
 
 # Counts of an estimate and how soon a narrow terminal goes without each, the highest first.

@@ -21,7 +21,8 @@ ROW_NUMBER = "lmms-eval row"
 """The column of a log whose rows are known by their place in the data alone, counted from 0."""
 METRIC = "lmms-eval metric "
 _LOG = re.compile(r"(?:(?P<date>[\d_T.:+-]+)_)?samples_(?P<task>.+)\.jsonl")
-_OF_LOG = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "doc_hash", "token_counts", "input"}
+_OF_LOG = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "doc_hash", "token_counts"}
+_OF_LOG |= {"input", "input_media"}
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,14 @@ def samples_from_table(table: PredictionTable) -> TableSamples:
     for number, (task, row, prediction) in enumerate(zip(tasks, table.rows, table.predictions, strict=True), 1):
         columns, builder = builders[task]
         cells = {meaning: row[name] for meaning, name in columns.names.items()}
-        sample = replace(builder.build(cells, f"{table.path}, row {number}"), index=prediction.index)
+        try:
+            sample = replace(builder.build(cells, f"{table.path}, row {number}"), index=prediction.index)
+        except BadInput as error:
+            if name_in_file(table.path.stem) not in KITS_NAMES:
+                raise
+            raise BadInput(
+                f"{error} The kit writes texts such as None as empty cells; name the data with --data."
+            ) from None
         samples.append(sample)
         pictures = {meaning: cells[meaning].encode(errors="replace") for meaning in IMAGE_MEANINGS if meaning in cells}
         if pictures:
