@@ -64,10 +64,15 @@ class Mask:
         return f"Mask({len(self.secrets)} secrets)"
 
 
+def _environment_secrets() -> set[str]:
+    # A shell keeps the working folder and the one before in two variables whose names look like a password's.
+    names = os.environ.keys() - {"PWD", "OLDPWD"}
+    return {os.environ[name] for name in names if is_secret_name(name)}
+
+
 def environment_mask() -> Mask:
     """Knows what the process's environment holds under names of secrets, and in its addresses."""
-    secrets = {value for name, value in os.environ.items() if is_secret_name(name)}
-    return Mask(secrets.union(*(url_secrets(value) for value in os.environ.values() if "://" in value)))
+    return Mask(_environment_secrets().union(*(url_secrets(value) for value in os.environ.values() if "://" in value)))
 
 
 @contextmanager
@@ -169,7 +174,7 @@ def looks_like_key(text: str) -> bool:
 
 def masked_lines(log: str) -> list[str]:
     """The lines of a log as a page may show them: without keys, those of this environment too, and colours."""
-    mask = Mask(value.strip() for name, value in os.environ.items() if is_secret_name(name))
+    mask = Mask(map(str.strip, _environment_secrets()))
     return [_KEY.sub(MARK, mask(_COLOUR.sub("", line)))[:400] for line in log.splitlines() if line.strip()]
 
 

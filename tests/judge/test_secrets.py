@@ -19,6 +19,7 @@ from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge import JudgeOptions
 from medqbench_vlmeval.judge.secrets import (
     Mask,
+    environment_mask,
     is_secret_name,
     looks_like_key,
     masked_logs,
@@ -349,6 +350,13 @@ def test_an_exceptions_text_and_causes_hold_no_key() -> None:
     with JudgeServer(echoing(401)) as server, pytest.raises(JudgeError) as caught:
         ask(server, key=CANARY)
     assert masked_traceback(caught.value, Mask([CANARY])) is None
+
+
+def test_the_shells_folders_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/home/reader/study")
+    monkeypatch.setenv("OLDPWD", "/home/reader")
+    monkeypatch.setenv("PROXY_PWD", PASSWORD)
+    assert environment_mask()(f"/home/reader/study/data.tsv {PASSWORD}") == "/home/reader/study/data.tsv ***"
 
 
 def test_short_values_and_stand_ins_are_no_secrets() -> None:
