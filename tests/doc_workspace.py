@@ -101,7 +101,14 @@ class Reader:
     places: dict[str, str]
     key: bool = True
     printed: dict[str, str] = field(default_factory=dict)
+    exports: dict[str, str] = field(default_factory=dict)
+    notes: set[str] = field(default_factory=set)
+    done: set[str] = field(default_factory=set)
     push_to: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+
+    def is_shown(self, command: Command) -> bool:
+        """Whether the page shows what a command prints."""
+        return f"printed by: {command.text}" in self.notes
 
     def words(self, command: Command, own: dict[str, str]) -> list[str]:
         """The words of a command with real things in the place of placeholders, and globs as a shell reads them."""
@@ -230,7 +237,7 @@ def machine(folder: Path) -> Iterator[Callable[[Path], Reader]]:
             shutil.copytree(base, at, symlinks=True)
             patch.chdir(at)
             patch.setenv("MEDQBENCH_JUDGE_CACHE", str(at / "cache"))
-            return Reader(at, places, printed=dict(first.printed), push_to=push_to)
+            return Reader(at, dict(places), printed=dict(first.printed), done=first.done, push_to=push_to)
 
         yield sit_down
 
