@@ -6,7 +6,9 @@ command that is not there is found. What stands for a reader's own files and nam
 
 from __future__ import annotations
 
+import ast
 import functools
+import itertools
 import re
 import runpy
 from importlib.util import find_spec
@@ -15,9 +17,11 @@ import pytest
 import setuptools
 import typer
 
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES
 from medqbench_vlmeval.cli.main import app
 from medqbench_vlmeval.kit.options import read_options
-from medqbench_vlmeval.kit_version import find_kit
+from medqbench_vlmeval.kit_version import find_kit, spells_dataset
+from medqbench_vlmeval.report.catalogue import catalogue
 from tests.documentation import ROOT, Block, Command, Page, blocks, commands, pages, replaced, shows, split_line
 
 # What readers put their own things in the place of. A value of the parser's own kind is enough here.
@@ -29,6 +33,8 @@ PLACEHOLDERS = {
     "TASK": "perception",
     "N": "5",
 }
+# What readers call their own models.
+OWN_NAMES = {"MyModel"}
 ONLY_GIT_HEAD = {"--data-config"}
 _PAGES = pages()
 _COMMANDS = {page.name: list(commands(page)) for page in _PAGES}
@@ -173,3 +179,61 @@ def test_every_block_of_what_a_terminal_says_names_its_command():
     assert silent == [], (
         "in the line before the block say '<!-- printed by: COMMAND -->', or '<!-- printed by no command -->'"
     )
+
+
+def claimed(comment: str) -> tuple[bool, object]:
+    """Whether a comment begins with a value (``# 'D': why``), and that value."""
+    for text in (comment, comment.partition(": ")[0]):
+        try:
+            return True, ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError):
+            continue
+    return False, None
+
+
+def run_block(text: str, names: dict[str, object], place: str) -> None:
+    """Execute a block statement by statement; a comment behind one that begins with a value must be its value."""
+    lines = text.splitlines()
+    for statement in ast.parse(text).body:
+        source, _, comment = lines[statement.end_lineno - 1][statement.end_col_offset :].partition("#")
+        says, value = claimed(comment) if not source.strip() and isinstance(statement, ast.Expr) else (False, None)
+        if says:
+            found = eval(compile(ast.Expression(statement.value), place, "eval"), names)  # noqa: S307
+            assert found == value, f"{place}: {lines[statement.lineno - 1]} gives {found!r}"
+        else:
+            exec(compile(ast.Module([statement], []), place, "exec"), names)  # noqa: S102
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
+def test_python_of_a_page_runs_and_gives_what_its_comments_say(page, tmp_path, monkeypatch):
+    own = [block for block in blocks(page) if block.language == "python"]
+    if any("to_dataset" in block.text for block in own):
+        pytest.importorskip("datasets")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LMUData", str(tmp_path))
+    names: dict[str, object] = {}
+    for block in own:
+        run_block(block.text, names, block.place)
+    # tests/test_api.py runs these with the prediction files that they speak of.
+    with_prompts = [block.place for block in blocks(page) if block.language == "pycon"]
+    assert page.name == "docs/api.md" or not with_prompts, "examples with >>> stand on docs/api.md; write python here"
+
+
+def test_a_wrong_comment_is_found():
+    run_block("n = 2  # how many\nn + 1  # 3: one more\nn  # no value", {}, "page")
+    with pytest.raises(AssertionError, match="gives 3"):
+        run_block("2 + 1  # 4", {}, "page")
+
+
+@pytest.mark.needs_kit
+def test_models_and_datasets_that_commands_name_are_there():
+    known = {"models": {str(row.entries[0]) for row in catalogue("models").rows}, "datasets": set(ALL_DATASET_NAMES)}
+    for command in _ALL_COMMANDS:
+        words = command.arguments or []
+        for option, kind in {"--model": "models", "--data": "datasets"}.items():
+            if words[:1] != ["run"] or option not in words or "--base-url" in words:
+                continue
+            given = itertools.takewhile(lambda word: not word.startswith("-"), words[words.index(option) + 1 :])
+            unknown = [name for name in given if name not in {*known[kind], *OWN_NAMES, *PLACEHOLDERS}]
+            assert [name for name in unknown if not spells_dataset(find_kit(), name)] == [], where(command)

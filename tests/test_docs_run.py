@@ -18,10 +18,13 @@ from pathlib import Path
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
+from tests.data.rows import mini_rows
 from tests.doc_workspace import (
     BOTH,
     CHANCE,
     CLASSICAL,
+    EVERY,
     PERCEPTION,
     Reader,
     copied_kit,
@@ -49,6 +52,7 @@ PLACES = {
 }  # fmt: skip
 # By what stands in a command: what its placeholders are instead.
 OWN = {
+    r"medqbench import outputs": {"outputs": "theirs"},
     r"--extractor": {"PREDICTIONS": CHOSEN, "NAME": CHANCE},
     r"score PREDICTIONS --data mine\.tsv": {"PREDICTIONS": CHOSEN},
     r"score PREDICTIONS --data MedQ-Robust": {"PREDICTIONS": "degraded.jsonl"},
@@ -98,8 +102,6 @@ def _correct() -> None:
 
 
 def _degraded() -> None:
-    from tests.data.rows import mini_rows
-
     rows = [{"index": row["index"], "prediction": "A"} for row in mini_rows("MedQ-Robust-mini.tsv")]
     Path("degraded.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
 
@@ -111,9 +113,18 @@ def _nothing_judged() -> None:
         path.unlink()
 
 
+def _left_by_the_kit() -> None:
+    rows = [{**row, "prediction": "A"} for row in mini_rows("medqbench_QA_mini.tsv")[:: EVERY[Task.PERCEPTION]]]
+    lines = ["\t".join(cells) for cells in [rows[0], *(row.values() for row in rows)]]
+    folder = Path("theirs/Some-VLM")
+    folder.mkdir(parents=True)
+    (folder / "Some-VLM_MedqbenchMCQ_test.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 # What is done by hand before a command, by what stands in it.
 BEFORE: dict[str, Callable[[], object]] = {
     r"ratings-\*": lambda: rate(Path("ratings_key.json")),
+    r"medqbench import outputs": _left_by_the_kit,
     r"judge export": _nothing_judged,
     r"--baseline main-results": lambda: shutil.copytree("new", "main-results"),
     r"data info mine/medqbench_QA_dev\.csv": _correct,
