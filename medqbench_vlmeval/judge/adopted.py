@@ -12,11 +12,11 @@ from dataclasses import replace
 from statistics import fmean
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, dimension_scores
+from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.judge.calls import OnProgress, combine, texts_to_judge
 from medqbench_vlmeval.judge.verdict import parse_score, whole_number
 from medqbench_vlmeval.predictions import PredictionTable
 from medqbench_vlmeval.predictions.foreign import foreign_run
-from medqbench_vlmeval.predictions.join import rows_of
 from medqbench_vlmeval.provenance import ADOPTED, JudgeSettings, Protocol
 from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
 
@@ -51,9 +51,8 @@ class AdoptedJudge:
         """The file's verdicts on each sample's prediction (see ``calls.Judge.judge``)."""
         texts, reasons = texts_to_judge(samples, predictions)
         judged = {index: Judged(index, {}, reason) for index, reason in reasons.items()}
-        rows = rows_of(samples, self._table)
         for sample, _ in texts:
-            row, verdicts = self._table.rows[rows[sample.index]], {}
+            row, verdicts = self._table.by_number[canonical_index(sample.index)], {}
             for name in DIMENSIONS:
                 scores = kits_scores(row, name)
                 scores = [*scores, *[None] * (self._rounds - len(scores))]
@@ -78,7 +77,7 @@ def kits_scores(row: Mapping[str, str], dimension: str) -> list[object]:
     for cell in (row.get(f"{dimension}_scores"), row.get(dimension)):
         try:
             value = json.loads(cell or "[]")
-        except ValueError:
+        except (ValueError, RecursionError):
             value = cell
         if value != []:
             return value if isinstance(value, list) else [value]

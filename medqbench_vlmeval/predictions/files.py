@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +19,7 @@ from typing import IO, Any
 from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
 from medqbench_vlmeval.data.columns import ACCEPTED, Named, find_columns
 from medqbench_vlmeval.data.formats import cell_text, json_lines
+from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, read_permutation
 from medqbench_vlmeval.data.table import TableReader, check_header, check_size
 from medqbench_vlmeval.errors import BadInput
@@ -54,6 +56,11 @@ class PredictionTable:
     rows: tuple[Mapping[str, str], ...]
     predictions: tuple[Prediction, ...]
     named: Named = field(default_factory=dict)
+
+    @cached_property
+    def by_number(self) -> dict[str, Mapping[str, str]]:
+        """The rows by their indexes in one spelling (see ``data.info.canonical_index``)."""
+        return {canonical_index(of.index): row for of, row in zip(self.predictions, self.rows, strict=True)}
 
 
 def read_predictions(path: Path, columns_named: Named | None = None) -> PredictionTable:

@@ -137,11 +137,8 @@ def _judge_doubts(task: Task, judge: JudgeSettings | None) -> Iterator[Doubt]:
         return
     if judge.protocol and judge.protocol.name == ADOPTED:
         yield _unverified("the verdicts are adopted from the kit's own class, which keeps no reply of its judge's")
-        name = judge.name.partition(" (")[0]
-        if name.startswith("unknown"):
-            yield _unverified("the judge that the kit's own class asked is not on record")
-        elif not _PUBLISHED_JUDGE.fullmatch(name):
-            yield _no(f"the judge '{name}' is not the published one (GPT-4o)")
+        if not (judge.name.startswith("unknown") or _PUBLISHED_JUDGE.fullmatch(judge.name.partition(" (")[0])):
+            yield _no(f"the judge '{judge.name}' is not the published one (GPT-4o)")
         return
     if judge.protocol is None or not _OFFICIAL.fullmatch(judge.protocol.name):
         yield _no(f"the judge protocol '{judge.protocol and judge.protocol.name}' is not the official one")

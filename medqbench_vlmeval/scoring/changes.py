@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import fmean
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, OVERALL, Task
+from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.judge.adopted import NOTHING_READ, kits_scores
 from medqbench_vlmeval.predictions import PredictionTable
 from medqbench_vlmeval.predictions.foreign import METRIC, Foreign
-from medqbench_vlmeval.predictions.join import rows_of
 from medqbench_vlmeval.types import Run, SampleRow
 
 _SHOWN = 160
@@ -52,8 +52,8 @@ class Difference:
 
 def difference(foreign: Foreign, run: Run, table: PredictionTable) -> Difference:
     """Hold a run against the file that it was scored from."""
-    places = rows_of([row.sample for row in run.rows], table)
-    pairs = [(row, table.rows[places[row.sample.index]]) for row in run.rows if row.sample.index in places]
+    written, keys = table.by_number, [canonical_index(row.sample.index) for row in run.rows]
+    pairs = [(row, written[key]) for row, key in zip(run.rows, keys, strict=True) if key in written]
     if run.result.task.is_choice:
         read = [_kits_reading(*pair) for pair in pairs]
         right = [is_right for _, is_right in read if is_right is not None]
@@ -64,7 +64,8 @@ def difference(foreign: Foreign, run: Run, table: PredictionTable) -> Difference
         theirs = {title: fmean(means[of] or [0]) for of, title in DIMENSION_TITLES.items() if any(means.values())}
         changes = [change for pair in pairs for change in _of_verdicts(*pair)] if theirs else []
     reasons = Counter(change.reason for change in changes).most_common()
-    return Difference(foreign, run, {**theirs, **foreign.numbers}, tuple(changes), dict(reasons))
+    stated = foreign.numbers if len(pairs) == len(table.rows) else {}  # not of a part
+    return Difference(foreign, run, {**theirs, **stated}, tuple(changes), dict(reasons))
 
 
 def _kits_reading(row: SampleRow, written: Mapping[str, str]) -> tuple[str | None, bool | None]:
@@ -113,7 +114,11 @@ def _of_choice(
 
 
 def _mean(written: Mapping[str, str], dimension: str) -> float | None:
-    numbers = [float(of) for of in kits_scores(written, dimension) if isinstance(of, int | float)]
+    numbers = [
+        float(of)
+        for of in kits_scores(written, dimension)
+        if isinstance(of, int | float) and of is not True and 0 <= of <= 2
+    ]
     return fmean(numbers) if numbers else None
 
 

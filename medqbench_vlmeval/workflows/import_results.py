@@ -15,13 +15,13 @@ from medqbench_vlmeval import __version__
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, KITS_NAMES, Task, name_in_file
 from medqbench_vlmeval.data import load
 from medqbench_vlmeval.errors import BadInput, MedQBenchError
-from medqbench_vlmeval.files import json_object, sha256_of, write_text
+from medqbench_vlmeval.files import sha256_of, write_text
 from medqbench_vlmeval.predictions import SUFFIXES
 from medqbench_vlmeval.predictions.foreign import foreign_run
 from medqbench_vlmeval.provenance import ADOPTED
 from medqbench_vlmeval.report.change_tables import changes_table
 from medqbench_vlmeval.report.text import csv_text
-from medqbench_vlmeval.runs.files import PREVIOUS, at_any_time, read_run, result_paths
+from medqbench_vlmeval.runs.files import PREVIOUS, at_any_time, known_result, read_run, result_paths
 from medqbench_vlmeval.runs.provenance import name_results
 from medqbench_vlmeval.scoring.changes import CHANGES_ENDING, Difference, difference
 from medqbench_vlmeval.steps import counted
@@ -70,15 +70,15 @@ def _scored_before(request: Request) -> Run | None:
     """The results of an earlier import of the same file by this version on the same data, by the same judge."""
     paths = result_paths(request.prediction_file, request.out, request.stem)
     sources = request.sample_set.sources.values() if request.sample_set else ()
-    try:
-        settings = (json_object(paths.score) or {})["settings"]
-        judge = (settings["judge"] or {}).get("name") if settings["protocol"]["name"] != ADOPTED else None
-        data = [of["sha256"] for of in settings["data"].values()] if sources else []
-        before = settings["versions"]["medqbench_vlmeval"], settings["prediction_file"]["sha256"], data, judge
-        now = __version__, sha256_of(request.prediction_file), [of.sha256 for of in sources], request.judge.get("model")
-        return read_run(paths) if before == now else None
-    except (KeyError, TypeError, AttributeError, BadInput):
+    if (before := known_result(paths.score)) is None:
         return None
+    settings, asked = before.settings, request.judge.get("model")
+    same = settings.prediction_file.sha256 == sha256_of(request.prediction_file)
+    same &= settings.versions["medqbench_vlmeval"] == __version__
+    same &= asked == (settings.judge.name if settings.judge and settings.protocol.name != ADOPTED else None)
+    read = [of.sha256 for of in settings.data.values() if of.origin != "prediction file"]
+    same &= read == [of.sha256 for of in sources]
+    return read_run(paths) if same and paths.samples.is_file() else None
 
 
 def imported_to_json(found: Difference) -> dict[str, Any]:

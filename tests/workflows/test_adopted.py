@@ -60,6 +60,18 @@ def test_verdicts_of_the_kits_own_class_are_adopted_with_their_origin(tmp_path, 
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("odd", ["NaN", "[NaN]", "1e999", "-1", "true", "good", "[[2]]", '{"a": 1}'])
+def test_a_cell_that_is_no_verdict_is_unscored_and_no_number_of_the_kits(tmp_path, capsys, odd):
+    path = judged_file(tmp_path, [(2.0, 2.0, 2.0, 2.0), ("odd", 2.0, 2.0, 2.0)])
+    path.write_text(
+        path.read_text("utf-8").replace('"[""odd""]"', json.dumps(odd).replace('\\"', '""')), encoding="utf-8"
+    )
+    (tmp_path / "status.json").unlink()
+    said, _, rows = scored(capsys, path)
+    assert [row["verdicts"]["completeness"]["score"] for row in rows] == [2, None]
+    assert said["theirs"]["Completeness"] == 2.0
+
+
 def test_several_rounds_are_a_mean_only_where_all_are_there(tmp_path, capsys):
     rows = [([2.0, 1.0], [1.0, 1.0], [0.0, 0.0], [2.0, 2.0]), ([2.0], [1.0, 1.0], [0.0, 0.0], [2.0, 2.0])]
     _, _, (first, second) = scored(capsys, judged_file(tmp_path, rows))
@@ -72,6 +84,14 @@ def test_kept_replies_are_read_anew_and_a_pair_has_no_half_accuracy(tmp_path, ca
     _, _, (first, _) = scored(capsys, judged_file(tmp_path, rows, PAIR))
     assert [first["verdicts"][of]["score"] for of in DIMENSIONS] == [2, None, 1, None]
     assert first["verdicts"]["completeness"]["reply"] == "Score: 2"
+
+
+def test_a_part_of_a_judged_file_and_gpt_4o_as_its_judge(tmp_path, capsys):
+    path = judged_file(tmp_path, [(2.0, 2.0, 2.0, 2.0)] * 12, judge="gpt-4o-mini")
+    said, score, rows = scored(capsys, path, "--limit", "5")
+    assert (said["n"], len(rows), said["theirs"]["Completeness"]) == (5, 5, 2.0), "the kit's 1.5 is of all twelve"
+    why = score["not_comparable_because"]
+    assert "the judge 'gpt-4o-mini (kit's own class)' is not the published one (GPT-4o)" in why
 
 
 @pytest.mark.slow

@@ -148,6 +148,10 @@ def test_logs_are_imported_on_the_data_that_fits_and_others_are_passed_over(tmp_
         100.0,
     )
     assert of["reasons"] == {"the reply read by lmms-eval's task": 3}
+    # Without the data the log's rows are known by their place alone; what was scored on the data is not taken for it.
+    code, _, err = run(capsys, "import", logs, "--out", tmp_path / "out")
+    assert code == 1
+    assert "the right answer" in err or "columns" in err
     assert [name.rpartition("_samples_")[2] for name in found["passed_over"]] == ["mmmu_val.jsonl"]
 
 
