@@ -25,7 +25,7 @@ patch_app = typer.Typer(
 )
 
 _KIT_AND_NAMES = "A checkout or the folder that holds 'vlmeval', and patches; default: the installed kit, all patches."
-KitAndNames = Annotated[list[str] | None, typer.Argument(metavar="[KIT_DIR] [NAME]...", help=_KIT_AND_NAMES)]
+KitAndNames = Annotated[list[str] | None, typer.Argument(metavar="KIT_DIR|NAME", help=_KIT_AND_NAMES)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 
 # Modules and the packages that they come with.
