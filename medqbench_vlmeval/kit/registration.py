@@ -12,18 +12,11 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import import_module
 from typing import Any
 
-from vlmeval.vlm.base import BaseModel
-
 from medqbench_vlmeval.benchmark import BASELINES
-from medqbench_vlmeval.kit import check_certificates
 from medqbench_vlmeval.kit_version import require_kit
 from medqbench_vlmeval.models import ENDPOINTS, PUBLISHED_MODELS, PublishedModel
-
-# Here and not only when registering: whoever imports this module has imported the kit.
-check_certificates()
 
 
 def register() -> None:
@@ -52,6 +45,8 @@ def register_datasets() -> None:
 def register_models() -> None:
     """Put baselines and the published tables' model names into the kit's zoo; idempotent."""
     from vlmeval.config import supported_VLM
+
+    from medqbench_vlmeval.kit.baseline import MedQBaseline
 
     for name in BASELINES:
         supported_VLM.setdefault(name, partial(MedQBaseline, name.removeprefix("MedQ-").lower()))
@@ -95,22 +90,6 @@ class AliasOf(partial):  # type: ignore[type-arg]
         model = super().__call__(*args, **{**self.published.official, **place, "key": called[1], **given})
         setattr(model, at.argument, called[0])
         return model
-
-
-class MedQBaseline(BaseModel):  # type: ignore[misc]
-    """A model of this package's: 'chance' is a seeded random choice, and template text for the reasoning tasks, and
-    looks at no image; 'classical' turns image statistics (noise, sharpness, contrast, ...) into answers."""
-
-    INTERLEAVE = True
-
-    def __init__(self, module: str) -> None:
-        super().__init__()
-        self._module = module
-
-    def generate_inner(self, message: list[dict[str, str]], dataset: str | None = None) -> str:  # noqa: ARG002
-        # numpy and scipy are loaded when the first reply is wanted.
-        reply: str = import_module(f"medqbench_vlmeval.baselines.{self._module}").reply(message)
-        return reply
 
 
 def keep_dataset_prompts() -> None:

@@ -151,3 +151,8 @@ def test_two_processes_without_a_gpu_and_a_dataset_and_a_model_of_a_plugin(tmp_p
     assert done.returncode == 0, done.stderr[-3000:]
     score = json.loads(newest(tmp_path / "outputs", f"MedQ-Chance_{PERCEPTION}_score.json").read_text())
     assert score["n"] == 75
+    # Registered by this package, which imports the kit, which calls this package.
+    command = [sys.executable, "-c", "import medqbench_vlmeval; medqbench_vlmeval.register()"]
+    registered = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert registered.returncode == 0
+    assert "could not be loaded" not in done.stdout + done.stderr + registered.stderr
