@@ -20,9 +20,7 @@ from medqbench_vlmeval.cli.options import AsJson, Columns, completed, print_resu
 from medqbench_vlmeval.kit_version import NO_KIT, find_kit
 
 data_app = typer.Typer(help="Fetch, check, look at and export data files.", no_args_is_help=True)
-patch_app = typer.Typer(
-    help="Patch a VLMEvalKit: it finds this package, hides keys, ends with an exit code.", no_args_is_help=True
-)
+patch_app = typer.Typer(help="Patch a VLMEvalKit: plugins, hidden keys, exit codes and more.", no_args_is_help=True)
 
 _KIT_AND_NAMES = "A checkout or the folder that holds 'vlmeval', and patches; default: the installed kit, all patches."
 KitAndNames = Annotated[list[str] | None, typer.Argument(metavar="KIT_DIR|NAME", help=_KIT_AND_NAMES)]

@@ -201,25 +201,24 @@ def revert(root: Path, names: Collection[str] = (), dry_run: bool = False) -> di
 
 def _change(root: Path, names: Collection[str], dry_run: bool, wanted: State) -> dict[Path, tuple[bytes, bytes]]:
     changes: dict[Path, tuple[bytes, bytes]] = {}
-    for looked in check(root, names):
-        if looked.state is State.UNKNOWN:
-            name = looked.patch.name
-            raise BadInput(f"Nothing was changed: patch '{name}' does not know the kit (others may). {looked.why}.")
-        for hunk in looked.patch.hunks if looked.state in (State.PARTIAL, wanted) else ():
+    for one in check(root, names):
+        if one.state is State.UNKNOWN:
+            raise BadInput(
+                f"Nothing was changed: patch '{one.patch.name}' does not know the kit (others may). {one.why}."
+            )
+        for hunk in one.patch.hunks if one.state in (State.PARTIAL, wanted) else ():
             path = _place(root, hunk.file).resolve()
             before, content = changes.get(path) or (path.read_bytes(),) * 2
             if hunk.state_in(content) is wanted:
-                way = hunk if wanted is State.CLEAN else hunk.turned()
-                changes[path] = before, way.replaced_in(content) or b""
+                changes[path] = before, (hunk if wanted is State.CLEAN else hunk.turned()).replaced_in(content) or b""
     if not dry_run:
         _write(root, changes)
     return changes
 
 
 def _write(root: Path, changes: Mapping[Path, tuple[bytes, bytes]]) -> None:
-    for path in changes:
-        check_writable(path.parent, _ADVICE)
-        check_writable(path, _ADVICE)
+    for place in {path.parent for path in changes} | changes.keys():
+        check_writable(place, _ADVICE)
     with writing(root, _ADVICE):
         for left_behind in (*root.glob(".run.py.*.tmp"), *root.glob("vlmeval/**/.*.py.*.tmp")):
             left_behind.unlink()  # by a call that was killed
