@@ -96,8 +96,7 @@ def zoo_models(kit: InstalledKit) -> tuple[dict[str, ZooModel], bool]:
         if isinstance(key, ast.Constant) and isinstance(value, ast.Call):
             # 'copy.deepcopy(models["gpt-5-2025-08-07"])' takes what the copied model takes.
             strings = [node.value for node in ast.walk(value) if isinstance(node, ast.Constant)]
-            copied = next((models[name] for name in strings[:1] if name in models), None)
-            models[str(key.value)] = copied or _zoo_model(value)
+            models[str(key.value)] = next((models[of] for of in strings[:1] if of in models), None) or _zoo_model(value)
     return models, whole
 
 

@@ -111,6 +111,8 @@ class RunOptions:
         # Where a model is served changes no reply; a served one is another than the zoo's of the same name.
         served = {"--base-url": "given"} if self.base_url and not self.config else {}
         ways = {name: way for name, way in sent.items() if way != KIT}
+        of_alias = PUBLISHED_MODELS[model].settings if self.of_zoo and model in PUBLISHED_MODELS else {}
+        ways |= {name: str(value) for name, value in of_alias.items()}
         return {**self.reply_options, **ways, **served, **configured}
 
     def official_name(self, dataset: str) -> str:

@@ -13,6 +13,7 @@ from medqbench_vlmeval.benchmark import HUMAN, Task, parse_dataset_name, publish
 from medqbench_vlmeval.data import load_dataset
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.kit.model_use import BYTES_VARIABLE, ModelRecorder
+from medqbench_vlmeval.kit.options import read_options
 from medqbench_vlmeval.kit.registration import AliasOf
 from medqbench_vlmeval.kit.runner import run
 from medqbench_vlmeval.kit_version import require_kit, zoo_models
@@ -322,6 +323,14 @@ def test_the_source_of_the_zoo_is_read_as_it_is_imported(zoo):
 )
 def test_gpu_memory(name, expected):
     assert gpu_memory(name) == (None if expected is None else pytest.approx(expected))
+
+
+def test_replies_under_other_settings_of_an_alias_are_not_taken_up():
+    """The record beside the predictions has the settings that an alias puts in the place of the zoo's."""
+    _, options = read_options(["--data", PERCEPTION, "--model", "Grok-4", "grok-4-0709"])
+    assert (options.reply_settings("Grok-4"), options.reply_settings("grok-4-0709")) == ({"img_detail": "high"}, {})
+    _, options = read_options(["--data", PERCEPTION, "--model", "Grok-4", "--base-url", "http://127.0.0.1:1/v1"])
+    assert options.reply_settings("Grok-4") == {"--base-url": "given"}
 
 
 @pytest.mark.slow
