@@ -177,6 +177,7 @@ def test_anthropics_messages(zoo, server, pair, tmp_path, monkeypatch, way):
     assert KEY not in repr(use)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["kit", "original"])
 def test_googles_generate_content(zoo, server, pair, tmp_path, monkeypatch, way):
     """The zoo's smaller Gemini models are asked by Google's own client."""
@@ -210,6 +211,7 @@ OWN_ENDPOINTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "key", "argument", "url"), OWN_ENDPOINTS)
 def test_the_vendors_own_endpoint_and_a_missing_key(zoo, work, handed_over, monkeypatch, name, key, argument, url):
     with pytest.raises(RunFailed) as error:
@@ -247,6 +249,7 @@ def test_the_users_own_ways_win(zoo, monkeypatch):
     assert (zoo["Claude-4-Sonnet"]().key, zoo["Claude-4-Sonnet"]().model) == (KEY, "claude-sonnet-4-20250514")
 
 
+@pytest.mark.slow
 def test_a_base_url_wins_over_a_published_name(zoo, server, work, handed_over, monkeypatch):
     monkeypatch.setenv("MISTRAL_API_KEY", KEY)
     words = ["--data", PERCEPTION, "--model", "Mistral-Medium-3", "--base-url", server.base_url, "--key", "mine-123456"]
@@ -261,6 +264,7 @@ def test_keys_are_in_no_entry_of_the_zoo(zoo, monkeypatch):
     assert not [name for name in PUBLISHED_MODELS if KEY in repr(zoo[name])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [COMPARATIVE, BOTH, f"{COMPARATIVE}_robustness"])
 def test_a_model_of_one_image_is_not_shown_half_a_pair(zoo, work, handed_over, data):
     one = ["--model", "paligemma-3b-mix-448", "--work-dir", str(work), "--no-test-call", "--data"]
