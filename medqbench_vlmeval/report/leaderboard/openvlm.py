@@ -190,8 +190,8 @@ def _wanted(scores: Sequence[tuple[Path, Result]], model: str | None) -> dict[tu
             values = _values_of(run)
             if problem := _problem_of(run, values):
                 raise BadInput(
-                    f"{score} ({run.task.value}) {problem}; run and score the whole dataset, since the leaderboard's "
-                    "table needs every number of every model."
+                    f"{score} ({run.task.value}) {problem}; run and score the whole dataset, or name other runs' "
+                    "*_score.json, since the leaderboard's table needs every number of every model."
                 )
             place = (storable(model or run.model), storable(_key_of(run, combined)))
             path, other, _ = newest.get(place, (score, run, values))
