@@ -67,8 +67,9 @@ class Command:
 
 
 def pages() -> list[Page]:
-    """The README and all pages of the documentation."""
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """The README, the other pages beside it but for the list of changes, and all pages of the documentation."""
+    beside = [path for path in sorted(ROOT.glob("*.md")) if path.name != "CHANGELOG.md"]
+    paths = [*beside, *sorted(ROOT.glob("patches/*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
     return [Page(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")) for path in paths]
 
 

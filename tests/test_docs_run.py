@@ -85,6 +85,7 @@ ELSEWHERE = {
     "mkdocs": ".ci/run runs it",
     "pre-commit": "runs ruff and mypy, which .ci/run runs",
     "docker": "no container is built here",
+    "vllm": "serves weights that are not here; what it says to a batch is imitated",
     "git": "clones and commits are no business of this package",
 }
 # How commands end that do not end with 0, and what they say.
@@ -160,7 +161,7 @@ def run_command(reader: Reader, command: Command) -> None:
     if program == "cd":
         os.chdir(words[1])
         return
-    if program == "vllm":
+    if words[:2] == ["vllm", "run-batch"]:
         run_batch(Path(words[words.index("-i") + 1]), Path(words[words.index("-o") + 1]))
         return
     arguments = Command(command.place, command.text, tuple(words), {}, True).arguments
