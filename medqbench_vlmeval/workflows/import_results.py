@@ -61,8 +61,7 @@ def with_changes(request: Request, again: bool = True) -> tuple[Run, Difference 
     table = changes_table(found)
     lines = [[column.head for column in table.columns], *(row.entries for row in table.rows)]
     csv.writer(out, lineterminator="\n").writerows([[csv_text(str(cell)) for cell in line] for line in lines])
-    if not found.file.is_file() or found.file.read_text(encoding="utf-8") != out.getvalue():
-        write_text(found.file, out.getvalue())
+    write_text(found.file, out.getvalue())
     return run, found
 
 
@@ -75,7 +74,8 @@ def _scored_before(request: Request) -> Run | None:
     settings, asked = before.settings, request.judge.get("model")
     same = settings.prediction_file.sha256 == sha256_of(request.prediction_file)
     same &= settings.versions["medqbench_vlmeval"] == __version__
-    same &= asked == (settings.judge.name if settings.judge and settings.protocol.name != ADOPTED else None)
+    judge = settings.judge.name if settings.judge and settings.protocol.name != ADOPTED else None
+    same &= before.task.is_choice or asked == judge
     read = [of.sha256 for of in settings.data.values() if of.origin != "prediction file"]
     same &= read == [of.sha256 for of in sources]
     return read_run(paths) if same and paths.samples.is_file() else None
@@ -114,11 +114,11 @@ def import_folder(folder: Path, out: Path, data: Sequence[str], template: Reques
             names = name_results(path, None, of)
             request = replace(template, prediction_file=path.resolve(), sample_set=of, out=place, stem=names.stem)
             try:
-                if (other := used.setdefault(place / names.stem, path)) != path:
+                if (other := used.get(place / names.stem)) is not None:
                     raise BadInput(f"{other} takes the same name of results; score this one alone ('medqbench score').")
                 _, found = with_changes(replace(request, model=names.model, dataset=names.dataset), again=False)
                 if found is not None:
-                    imports.scored[path] = found
+                    imports.scored[path], used[place / names.stem] = found, path
                     break
             except MedQBenchError as error:
                 why = str(error)
@@ -144,7 +144,7 @@ def _candidates(folder: Path, out: Path, passed_over: dict[Path, str]) -> list[P
             of_ours = name_in_file(path.stem) not in (None, *KITS_NAMES)
             if path.suffix not in (*SUFFIXES, ".pkl") or path.name.startswith(".") or path.name.endswith(_BESIDE):
                 continue
-            if path.name.startswith("~$") or not path.resolve().is_file():
+            if path.name.startswith("~$") or not path.is_file():
                 passed_over[path] = "a lock of a spreadsheet program, or a link that leads nowhere"
             elif not path.resolve().is_relative_to(root):
                 passed_over[path] = "a link out of the folder, which is not followed"

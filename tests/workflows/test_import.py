@@ -94,6 +94,8 @@ def work_folder(folder):
     (model / "x_MedqbenchMCQ_dev.pkl").write_bytes(b"pickled")
     outside = write_choices(folder / "outside", "other_MedqbenchMCQ_dev")
     (model / "other_MedqbenchMCQ_dev.tsv").symlink_to(outside)
+    (model / "loop_MedqbenchMCQ_dev.tsv").symlink_to("loop_MedqbenchMCQ_dev.tsv")
+    (model / "half_MedqbenchMCQ_dev.tsv").write_text("index")
     return folder / "work"
 
 
@@ -102,7 +104,7 @@ def test_a_work_folder_is_imported_once_and_says_what_it_left(tmp_path, capsys):
     before = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
     code, out, err = run(capsys, "import", work, "--json")
     assert code == 1
-    assert "2 files were not scored" in err
+    assert "3 files were not scored" in err
     found = json.loads(out)
     names = {of["file"].rpartition("/")[2]: of for of in found["imported"]}
     assert {*names} == {"Some_VLM_MedqbenchMCQ_test.tsv", "Some_VLM_MedqbenchCaption_test.tsv"}
@@ -114,6 +116,7 @@ def test_a_work_folder_is_imported_once_and_says_what_it_left(tmp_path, capsys):
     assert {name: why.split(",")[0].split(" as ")[0] for name, why in left.items()} == {
         "Some_VLM_MMBench.tsv": "its name ends in no dataset of these benchmarks",
         "T20260101-000000/Some_VLM_MedqbenchMCQ_test.tsv": "an earlier run of the same name",
+        "loop_MedqbenchMCQ_dev.tsv": "a lock of a spreadsheet program",
         "other_MedqbenchMCQ_dev.tsv": "a link out of the folder",
         "x_MedqbenchMCQ_dev.pkl": "a pickle file",
         "~$x_MedqbenchMCQ_dev.xlsx": "a lock of a spreadsheet program",
@@ -124,6 +127,8 @@ def test_a_work_folder_is_imported_once_and_says_what_it_left(tmp_path, capsys):
     book = load_workbook(next(results.rglob("*NoReference*_report.xlsx")), read_only=True)
     cells = {str(cell) for sheet in book for row in sheet.iter_rows(values_only=True) for cell in row}
     assert "gpt-4o (kit's own class)" in cells
+    assert run(capsys, "import", work, "--judge", "rules")[0] == 1
+    assert run(capsys, "import", work)[0] == 1, "what the kit's judge said is taken again"
     state = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
     assert run(capsys, "import", work)[0] == 1
     assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == state
@@ -160,3 +165,14 @@ def test_a_folder_without_such_files_is_refused(tmp_path, capsys):
     for folder, said in ((tmp_path, "no file of the kit's own classes"), (tmp_path / "absent", "is no folder")):
         code, _, err = run(capsys, "import", folder, "--out", tmp_path / "out")
         assert (code, said in err) == (2, True), err
+
+
+def test_two_formats_of_one_run_are_not_written_over_each_other(tmp_path, capsys):
+    path = write_choices(tmp_path / "work")
+    with path.open(encoding="utf-8", newline="") as source:
+        rows = list(csv.DictReader(source, delimiter="\t"))
+    path.with_suffix(".json").write_text(json.dumps(rows), encoding="utf-8")
+    code, out, _ = run(capsys, "import", tmp_path / "work", "--json")
+    assert code == 1
+    (why,) = json.loads(out)["failed"].values()
+    assert "takes the same name of results" in why
