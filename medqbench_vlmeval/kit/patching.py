@@ -203,9 +203,7 @@ def _change(root: Path, names: Collection[str], dry_run: bool, wanted: State) ->
     changes: dict[Path, tuple[bytes, bytes]] = {}
     for one in check(root, names):
         if one.state is State.UNKNOWN:
-            raise BadInput(
-                f"Nothing was changed: patch '{one.patch.name}' does not know the kit (others may). {one.why}."
-            )
+            raise BadInput(f"Nothing changed: patch '{one.patch.name}' does not know the kit (others may). {one.why}.")
         for hunk in one.patch.hunks if one.state in (State.PARTIAL, wanted) else ():
             path = _place(root, hunk.file).resolve()
             before, content = changes.get(path) or (path.read_bytes(),) * 2

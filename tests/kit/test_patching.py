@@ -127,7 +127,7 @@ def test_what_is_not_known_is_left_alone(root, file, old, new, unknown):
     assert states(root) == {**dict.fromkeys(NAMES, State.CLEAN), unknown: State.UNKNOWN}
     for action in (apply, revert):
         with pytest.raises(
-            BadInput, match=f"^Nothing was changed: patch '{unknown}' does not know the kit \\(others may\\). {path}"
+            BadInput, match=f"^Nothing changed: patch '{unknown}' does not know the kit \\(others may\\). {path}"
         ):
             action(root)
     assert contents(root) == before
@@ -324,7 +324,7 @@ def test_the_commands(root, capsys):
     assert says("check", root, "gloo", code=0)[0].startswith("already there gloo")
     runner(root).write_bytes(b"")
     assert says("check", root, "gloo", code=1)[0].startswith("unknown       gloo")
-    assert "Nothing was changed: patch 'exit-code' does not know" in says("apply", root, code=2)
+    assert "Nothing changed: patch 'exit-code' does not know" in says("apply", root, code=2)
 
 
 def test_what_an_earlier_version_patched_is_the_plugins_patch(root):
