@@ -42,7 +42,7 @@ def environment(kit, tmp_path, **more):
 
 # Two runs of the kit's runner in one process, which imports the kit once; and whose prompt api mode takes.
 _DRIVER = """
-import asyncio, json, os, runpy, sys
+import asyncio, base64, io, json, os, runpy, sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -74,9 +74,26 @@ async def prompt(force):
     await APIEvalPipeline._produce_image_tasks(pipeline, cfg, {})
     return (await pipeline.queue.get()).prompt_struct
 
+def sent():
+    # What two classes make of an image file, and its size where a limit is below it.
+    from PIL import Image
+    from vlmeval.api import GPT4V, Claude3V
+    from vlmeval.smp import encode_image_to_base64
+    path = next(Path(out).glob("*.png"))
+    parts = [{"type": "image", "value": str(path)}]
+    gpt = GPT4V("gpt-4o", key="none", api_base=base_url + "/chat/completions").prepare_itlist(parts)[0]["image_url"]
+    claude = Claude3V(key="none", backend="official").prepare_itlist(parts)[0]["source"]
+    own = base64.b64encode(path.read_bytes()).decode()
+    small = encode_image_to_base64(Image.open(path), target_size=50, fmt="PNG")
+    urls = gpt["url"], f"data:{claude['media_type']};base64,{claude['data']}"
+    shrunk = Image.open(io.BytesIO(base64.b64decode(small)))
+    return [url == f"data:image/png;base64,{own}" for url in urls] + [max(shrunk.size)]
+
 words = ["--model", "m", "--base-url", base_url, "--retry", "1", "--judge", "gpt-4o", "--judge-base-url", base_url]
 words += ["--data", "NoSuch", "Own", *keys]
 found = {"api": ended(*words, "--work-dir", out + "/api", "--api-mode", "--api-nproc", "1", "--monitor-interval", "1")}
+os.environ["VLMEVAL_MIN_IMAGE_EDGE"] = "1"
+found["sent"] = sent()
 del os.environ["VLMEVAL_IMAGE_BYTES"]
 found["local"] = ended(*words, "--work-dir", out + "/local")
 found["good"] = ended("--model", "m", "--base-url", base_url, "--data", "Own", "--work-dir", out + "/good")
@@ -90,7 +107,7 @@ def run_both_modes(kit, folder):
     that the server got in each run, and where keys are below the folder."""
     folder.mkdir()
     picture = folder / "noise.png"
-    Image.effect_noise((64, 48), 90).save(picture)
+    Image.effect_noise((64, 48), 90).save(picture, compress_level=1)
     env = environment(kit, folder, VLMEVAL_IMAGE_BYTES="original")
     rows = [["index", "question", "A", "B", "answer", "image_path"], ["0", "Which?", "this", "that", "A", str(picture)]]
     (folder / "lmu" / "Own.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
@@ -117,6 +134,7 @@ def test_runs_of_the_kits_own_runner_before_and_after(tmp_path):
     assert (found["api"], found["local"], found["good"]) == (0, 0, 0)
     assert found["prompts"] == ["the model's", "the model's"]
     assert [head for head, _ in images] == ["data:image/jpeg"] * 3
+    assert found["sent"] == [False, False, 50]
     places = " ".join(leaked)
     assert "status.json" in places
     assert ".log" in places
@@ -128,6 +146,7 @@ def test_runs_of_the_kits_own_runner_before_and_after(tmp_path):
     # The second and third run do not ask for the file itself.
     assert [head for head, _ in after] == ["data:image/png", "data:image/jpeg", "data:image/jpeg"]
     assert after[0][1] == picture
+    assert found["sent"] == [True, True, 50]
     assert leaked == []
     for mode in ("api", "local"):
         status = json.loads(newest(tmp_path / "after" / mode, "status.json").read_text())
