@@ -95,7 +95,7 @@ setup(
         "scipy>=1.10",
         "pandas>=2.0",
         "pillow>=10",
-        "XlsxWriter>=3.2.3",
+        "XlsxWriter>=3.2.5",
         "filelock>=3.12",
         "pyarrow>=16",
         "pybase64>=1.3",

@@ -14,10 +14,12 @@ import argparse
 import csv
 import hashlib
 import json
+import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -34,7 +36,6 @@ DIMENSIONS = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy")
 # What differs between environments by right: nothing else is left out.
 _OF_ENVIRONMENT = frozenset({"python", "package", "kit", "kit_version", "versions", "date", "created", "files", "path"})
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.+:]*")
-_STEP_SECONDS = 900
 
 
 def replies(dataset: str, model: str) -> list[tuple[str, str]]:
@@ -78,7 +79,7 @@ def write_predictions(folder: Path) -> dict[tuple[str, str], Path]:
 
 
 def write_large(folder: Path) -> dict[str, Path]:
-    """Data files of 1,200 questions and of 300 descriptions, with images that samples share, and five models' replies
+    """Data files of 1,200 questions and of 300 descriptions, with images that samples share, and three models' replies
     to each: enough samples for the ways of drawing and testing that small sets do not reach. Returned by model and
     task."""
     draw, paths = Random(1).random, {}  # noqa: S311 - of Random only random() is the same in every Python
@@ -99,8 +100,8 @@ def write_large(folder: Path) -> dict[str, Path]:
         described.append([f"d{at}", f"x{int(draw() * 120)}.png", text, modality, severity, degradation])
     names = "index image_path description modality severity degradation"
     _write_table(folder / "large_description.tsv", names.split(), described)
-    for place in range(5):
-        chance = 0.4 + 0.1 * place
+    for place in range(3):
+        chance = 0.4 + 0.2 * place
         answers = [(row[0], row[6] if draw() < chance else "ABC"[int(draw() * 3)]) for row in rows]
         texts = [
             (row[0], described[at if draw() < chance else int(draw() * 300)][2]) for at, row in enumerate(described)
@@ -117,47 +118,51 @@ def _write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[str]])
         csv.writer(out, delimiter="\t").writerows([head, *rows])
 
 
-def medqbench(folder: Path, *words: object) -> str:
-    """Run a command and return what it prints. Raises SystemExit, which names the command, where it fails."""
-    command = [sys.executable, "-m", "medqbench_vlmeval", *map(str, words)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_STEP_SECONDS, check=False)
-    if done.returncode:
-        sys.exit(f"medqbench {' '.join(map(str, words))} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    return done.stdout
+def medqbench(*words: object) -> str:
+    """Run a command in this process and return what it prints. Raises SystemExit, which names it, where it fails."""
+    from medqbench_vlmeval.cli.main import main as command
+
+    with redirect_stdout(StringIO()) as out:
+        try:
+            command(list(map(str, words)))
+        except SystemExit as left:
+            if left.code:
+                sys.exit(f"medqbench {' '.join(map(str, words))} ended with {left.code}")
+    return out.getvalue()
 
 
 def results(folder: Path) -> Iterator[tuple[str, Any]]:
     """Run all commands in ``folder``; yield what each leaves by name."""
     for (dataset, model), path in write_predictions(folder).items():
         out = folder / "runs" / model
-        medqbench(folder, "score", path, "--data", dataset, "--model", model, "--judge", "rules", "--out", out)
+        medqbench("score", path, "--data", dataset, "--model", model, "--judge", "rules", "--out", out)
         for name in ("score.json", "samples.jsonl"):
             yield f"{model}_{dataset}_{name}", content_of(next(out.glob(f"{model}_{dataset}_{name}")))
     for dataset in DATASETS:
-        yield f"compare {dataset}", json.loads(medqbench(folder, "compare", *_scores(folder, dataset), "--json"))
-        yield f"data info {dataset}", json.loads(medqbench(folder, "data", "info", dataset, "--images", "--json"))
+        yield f"compare {dataset}", json.loads(medqbench("compare", *_scores(folder, dataset), "--json"))
+        yield f"data info {dataset}", json.loads(medqbench("data", "info", dataset, "--json"))
     for (model, task), path in write_large(folder).items():
         data, out = folder / f"large_{task}.tsv", folder / "large" / model
-        medqbench(folder, "score", path, "--data", data, "--model", model, "--judge", "rules", "--out", out)
+        medqbench("score", path, "--data", data, "--model", model, "--judge", "rules", "--out", out)
         yield f"large {path.stem}", content_of(next(out.glob(f"{model}_*{task}*score.json")))
     for task in ("QA", "description"):
         scores = sorted((folder / "large").rglob(f"*{task}*_score.json"))
-        yield f"large compare {task}", json.loads(medqbench(folder, "compare", *scores, "--json"))
+        yield f"large compare {task}", json.loads(medqbench("compare", *scores, "--json"))
     verdicts = next((folder / "runs" / "Alpha").glob("*Reasoning_mini_samples.jsonl"))
-    yield "agreement", json.loads(medqbench(folder, "agreement", verdicts, _human(folder, verdicts), "--json"))
-    yield "report", json.loads(medqbench(folder, "report", "runs", "--out", "report", "--json"))
+    yield "agreement", json.loads(medqbench("agreement", verdicts, _human(folder, verdicts), "--json"))
+    yield "report", json.loads(medqbench("report", "runs", "--out", "report", "--images", "none", "--json"))
     for path in sorted((folder / "report" / "tables").iterdir()):
         yield f"report {path.name}", path.read_text(encoding="utf-8")
     for path in sorted((folder / "report").glob("*.xlsx")):
         yield f"report {path.name}", dict(_cells(path))
-    medqbench(folder, "data", "export", DATASETS[0], "--to", "exported")
+    medqbench("data", "export", DATASETS[0], "--to", "exported")
     yield "data export", list(_exported(folder / "exported"))
 
 
 def run_results(folder: Path) -> Iterator[tuple[str, Any]]:
     """Let the kit run a baseline; yield its score and sample files."""
     words = ("--data", *RUN, "--model", "MedQ-Classical", "--judge", "rules", "--work-dir", "outputs")
-    medqbench(folder, "run", *words)
+    medqbench("run", *words)
     for dataset in RUN:
         for name in ("score.json", "samples.jsonl"):
             found = sorted((folder / "outputs").rglob(f"MedQ-Classical_{dataset}_{name}"))
@@ -230,6 +235,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--run", action="store_true")
     given = parser.parse_args(None if arguments is None else list(arguments))
     folder = given.folder.resolve()
+    os.chdir(folder)
     named = (run_results if given.run else results)(folder)
     content = dict(named)
     # A workbook's bytes hold the time at which it was written.

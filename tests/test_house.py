@@ -137,7 +137,7 @@ assert not heavy, heavy
     "arguments",
     [
         ["--help"],
-        ["doctor"],
+        ["doctor", "--quick"],
         ["leaderboard", "show"],
         ["list", "models"],
         ["list", "datasets"],

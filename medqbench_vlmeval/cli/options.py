@@ -151,11 +151,13 @@ def _kit_client(options: JudgeOptions) -> JudgeClient:
 def kit_reader() -> KitReader:
     """What reads replies as the installed kit does; loads the kit, which takes some seconds. Raises MissingDependency
     where there is none."""
+    from medqbench_vlmeval.kit.imports import importing_kit
     from medqbench_vlmeval.kit_version import require_kit
 
     require_kit()
-    # The kit's package comes first: its base class imported alone would make the import circular.
-    from medqbench_vlmeval.kit.datasets import kit_letters
+    with importing_kit():
+        # The kit's package comes first: its base class imported alone would make the import circular.
+        from medqbench_vlmeval.kit.datasets import kit_letters
 
     return kit_letters
 

@@ -4,11 +4,12 @@ this package by themselves. Nothing of the kit is imported."""
 from __future__ import annotations
 
 import difflib
-import importlib.metadata
-import importlib.util
 import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -26,11 +27,7 @@ _KIT_AND_NAMES = "A checkout or the folder that holds 'vlmeval', and patches; de
 KitAndNames = Annotated[list[str] | None, typer.Argument(metavar="KIT_DIR|NAME", help=_KIT_AND_NAMES)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 
-# Modules and the packages that they come with.
-_TO_RUN = {"torch": "torch", "transformers": "transformers"}
-_TO_BUILD = {"skimage": "scikit-image", "pydicom": "pydicom", "nilearn": "nilearn"}
 _KINDS = ["models", "datasets", "judges", "protocols", "styles"]
-_REBUILD = "only needed to rebuild the embedded set: pip install 'medqbench-vlmeval[synth]'"
 
 
 @data_app.command()
@@ -130,13 +127,14 @@ class Finding:
     text: str
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    quick: Annotated[bool, typer.Option("--quick", help="Do not try the kit's import, some ten seconds.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Say what is installed, which kit, which datasets are present and what is missing."""
     findings = [
         Finding("ok", "medqbench-vlmeval", f"{__version__}, Python {platform.python_version()}"),
-        *_kit(),
-        *_packages(_TO_RUN, "missing", "needed to run models, comes with the kit"),
-        *_packages(_TO_BUILD, "note", _REBUILD),
+        *_kit(quick),
         *_data(),
         *_keys(),
     ]
@@ -145,7 +143,8 @@ def doctor(as_json: AsJson = False) -> None:
     print_result(as_json, lambda: list(map(asdict, findings)), lambda: lines)
 
 
-def _kit() -> list[Finding]:
+def _kit(quick: bool) -> list[Finding]:
+    from medqbench_vlmeval.kit.imports import import_problems
     from medqbench_vlmeval.kit.patching import check
 
     kit = find_kit()
@@ -155,19 +154,13 @@ def _kit() -> list[Finding]:
     for looked in check(kit.root):
         names.setdefault(looked.state.value, []).append(looked.patch.name)
     states = "; ".join(f"{state}: {', '.join(of_state)}" for state, of_state in names.items())
+    if not quick and sys.stderr.isatty():
+        print("Importing the kit; --quick leaves that out.", file=sys.stderr)
     return [
         Finding("ok", "VLMEvalKit", f"{kit.label} in {kit.root}"),
+        *(Finding("missing", f"VLMEvalKit's {name}", why) for name, why in ([] if quick else import_problems())),
+        *(Finding("ok", name, metadata.version(name)) for name in ("torch", "transformers") if find_spec(name)),
         Finding("note", "kit patches", f"{states} ('medqbench run' needs none)"),
-    ]
-
-
-def _packages(modules: Mapping[str, str], state: str, why: str) -> list[Finding]:
-    """The packages of these modules; ``state`` and ``why`` are said of those that are missing."""
-    return [
-        Finding("ok", name, importlib.metadata.version(name))
-        if importlib.util.find_spec(module)
-        else Finding(state, name, why)
-        for module, name in modules.items()
     ]
 
 

@@ -28,6 +28,7 @@ from medqbench_vlmeval.files import as_file_name
 from medqbench_vlmeval.judge.secrets import masked_traceback
 from medqbench_vlmeval.kit.earlier_runs import EarlierRuns
 from medqbench_vlmeval.kit.guards import KitErrors, Redaction, guard_kit, redacted, replaced
+from medqbench_vlmeval.kit.imports import importing_kit
 from medqbench_vlmeval.kit.model_calls import missing_weights, on_record, refusing_models
 from medqbench_vlmeval.kit.model_use import written_at_the_end
 from medqbench_vlmeval.kit.options import (
@@ -101,10 +102,11 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
         refused = missing_weights({**dict.fromkeys(options.models), **options.model_entries}, kit)
         _check_any_left(options, refused)
 
-    from medqbench_vlmeval.kit.registration import register
+    with importing_kit():
+        from medqbench_vlmeval.kit.registration import register
 
-    register()
-    _check_registered(options)
+        register()
+        _check_registered(options)
     if checks:
         refused |= refusing_models(_script(kit), words, options, redaction)
         _check_any_left(options, refused)

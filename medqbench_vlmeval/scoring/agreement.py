@@ -19,14 +19,7 @@ import numpy as np
 from medqbench_vlmeval.answers.conclusion import conclusion_of, steps_apart
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, Task
 from medqbench_vlmeval.judge import RULES
-from medqbench_vlmeval.scoring.intervals import (
-    RESAMPLES,
-    Array,
-    bootstrap,
-    generator_of,
-    interval_cell,
-    totals_by_cluster,
-)
+from medqbench_vlmeval.scoring.intervals import RESAMPLES, Array, bootstrap, generator, interval_cell, totals_by_cluster
 from medqbench_vlmeval.types import (
     LEVEL,
     Agreement,
@@ -201,7 +194,7 @@ def measure_agreement(
     of_clusters = totals_by_cluster(range(n) if clusters is None else clusters, which)
     kinds, times = zip(*sorted(Counter(map(tuple, of_clusters.tolist())).items(), reverse=True), strict=True)
     n_clusters = len(of_clusters)
-    draws = generator_of(seed).multinomial(n_clusters, np.array(times) / n_clusters, size=RESAMPLES)
+    draws = generator(seed).multinomial(n_clusters, np.array(times) / n_clusters, size=RESAMPLES)
     draws = draws.astype(float) @ np.array(kinds)
     cells, undefined = {}, {}
     for name, values in _statistics([pair for pair, _ in pairs], np.vstack([counts, draws])).items():

@@ -266,7 +266,7 @@ def totals_by_cluster(clusters: Sequence[int], terms: Array) -> Array:
     return totals
 
 
-def generator_of(seed: int) -> np.random.RandomState:
+def generator(seed: int) -> np.random.RandomState:
     """Draws that every numpy makes alike: RandomState is frozen (NEP 19), Generator.multinomial changed in 2.5."""
     return np.random.RandomState(np.random.PCG64(seed))
 
@@ -287,10 +287,10 @@ def bootstrap(
     """
     # Sums that differ by the order of their addition alone are one kind.
     kinds, counts = np.unique(np.round(totals, _DIGITS), axis=0, return_counts=True)
-    generator, at_once = generator_of(seed), max(1, _DRAWN_AT_ONCE // len(kinds))
+    draw, at_once = generator(seed).multinomial, max(1, _DRAWN_AT_ONCE // len(kinds))
     chunks = []
     for start in range(0, RESAMPLES, at_once):
-        draws = generator.multinomial(len(totals), counts / len(totals), size=min(at_once, RESAMPLES - start))
+        draws = draw(len(totals), counts / len(totals), size=min(at_once, RESAMPLES - start))
         with np.errstate(divide="ignore", invalid="ignore"):
             chunks.append(np.asarray(statistic(draws.astype(float) @ kinds), dtype=float).reshape(len(draws), -1))
     intervals: list[Interval | None] = []

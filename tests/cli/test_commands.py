@@ -201,7 +201,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 def test_doctor_names_kit_datasets_and_what_is_missing(capsys):
-    code, out, _ = run(capsys, "doctor", "--json")
+    code, out, _ = run(capsys, "doctor", "--quick", "--json")
     findings = {row["name"]: row for row in json.loads(out)}
     assert code == 0
     assert findings["MedQBench_Perception_mini"]["state"] == "ok"

@@ -17,7 +17,7 @@ from medqbench_vlmeval.scoring.intervals import (
     bootstrap_sum_of_means,
     clipped,
     clusters_of,
-    generator_of,
+    generator,
     means_and_sum_intervals,
     shared_images,
     totals_by_cluster,
@@ -232,7 +232,7 @@ def test_a_gap_is_as_uncertain_as_the_images_behind_it():
 
 def test_every_numpy_draws_the_same():
     """The 2,000th draw of numpy 1.24 to 2.5; Generator.multinomial, since 2.5, gives [854, 1660, 2486]."""
-    assert generator_of(0).multinomial(5000, [1 / 6, 2 / 6, 3 / 6], size=2000)[-1].tolist() == [860, 1583, 2557]
+    assert generator(0).multinomial(5000, [1 / 6, 2 / 6, 3 / 6], size=2000)[-1].tolist() == [860, 1583, 2557]
 
 
 def test_a_bootstraps_ends_have_nine_decimals():
