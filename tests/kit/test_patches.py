@@ -96,7 +96,7 @@ os.environ["VLMEVAL_MIN_IMAGE_EDGE"] = "1"
 found["sent"] = sent()
 del os.environ["VLMEVAL_IMAGE_BYTES"]
 found["local"] = ended(*words, "--work-dir", out + "/local")
-found["good"] = ended("--model", "m", "--base-url", base_url, "--data", "Own", "--work-dir", out + "/good")
+found["good"] = ended(*(word for word in words if word != "NoSuch"), "--work-dir", out + "/good")
 found["prompts"] = [asyncio.run(prompt(force)) for force in (True, False)]
 Path(out, "found.json").write_text(json.dumps(found))
 """
@@ -170,8 +170,4 @@ def test_two_processes_without_a_gpu_and_a_dataset_and_a_model_of_a_plugin(tmp_p
     assert done.returncode == 0, done.stderr[-3000:]
     score = json.loads(newest(tmp_path / "outputs", f"MedQ-Chance_{PERCEPTION}_score.json").read_text())
     assert score["n"] == 75
-    # Registered by this package, which imports the kit, which calls this package.
-    command = [sys.executable, "-c", "import medqbench_vlmeval; medqbench_vlmeval.register()"]
-    registered = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
-    assert registered.returncode == 0
-    assert "could not be loaded" not in done.stdout + done.stderr + registered.stderr
+    assert "could not be loaded" not in done.stdout + done.stderr

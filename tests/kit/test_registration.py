@@ -1,4 +1,6 @@
 import ssl
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -24,6 +26,12 @@ def test_all_names_are_known_to_the_kit(kit):
     # The kit's own classes stay.
     assert "MedqbenchMCQ_dev" in kit.SUPPORTED_DATASETS
     assert kit.MedqbenchMCQDataset.__name__ == "MedqbenchMCQDataset"
+
+
+def test_what_a_patched_kit_calls_while_it_is_imported_imports_no_kit_itself():
+    """Else the kit would be called back by a half imported module."""
+    code = "import sys, medqbench_vlmeval.kit.registration; assert 'vlmeval' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_registering_again_adds_nothing(kit):
