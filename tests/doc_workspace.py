@@ -26,7 +26,6 @@ from glob import glob
 from pathlib import Path
 
 import pytest
-from huggingface_hub import close_session
 
 from medqbench_vlmeval.benchmark import Split, Task
 from medqbench_vlmeval.cli.main import main
@@ -34,7 +33,7 @@ from medqbench_vlmeval.data.sources import embedded_folder, hub_file
 from medqbench_vlmeval.judge import tokens
 from medqbench_vlmeval.kit_version import find_kit
 from tests.batch_server import BatchServer, jsonl, vllm_lines
-from tests.data.files_hub import FIRST, FilesHub, Repository, Store, point_at
+from tests.data.files_hub import FIRST, FilesHub, Repository, Store, close_session, point_at
 from tests.data.rows import mini_rows, text_of
 from tests.documentation import ROOT, Command, replaced
 from tests.hub import Hub
