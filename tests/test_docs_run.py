@@ -80,6 +80,7 @@ OWN = {
 ELSEWHERE = {
     "pip": "tests do not install; that its extras are there is read in setup.py (tests/test_docs.py)",
     "pytest": "this is it",
+    "python": "scripts and benchmarks take minutes; tests/test_docs.py looks that they are there with their options",
     "ruff": ".ci/run runs it",
     "mypy": ".ci/run runs it",
     "mkdocs": ".ci/run runs it",
