@@ -238,6 +238,11 @@ def name_in_file(stem: str) -> str | None:
     return max((name for name in NAMES_IN_FILES if stem.endswith(f"_{name}")), key=len, default=None)
 
 
+def kits_dataset(stem: str) -> DatasetName | None:
+    """Our dataset of the same data as that of the kit's own class which such a stem ends in, None where it is none."""
+    return ALL_DATASET_NAMES.get(KITS_NAMES.get(name_in_file(stem) or "", ""))
+
+
 def parse_dataset_name(text: str) -> DatasetName:
     """Look a dataset's name up, or that of a second pass. Raises BadInput where there is no such name; the message
     suggests the nearest."""

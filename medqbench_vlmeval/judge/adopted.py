@@ -16,7 +16,7 @@ from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.judge.calls import OnProgress, combine, texts_to_judge
 from medqbench_vlmeval.judge.verdict import parse_score, whole_number
 from medqbench_vlmeval.predictions import PredictionTable
-from medqbench_vlmeval.predictions.foreign import foreign_run
+from medqbench_vlmeval.predictions.foreign import LMMS_EVAL, foreign_run
 from medqbench_vlmeval.provenance import ADOPTED, JudgeSettings, Protocol
 from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
 
@@ -28,9 +28,8 @@ class AdoptedJudge:
 
     protocol = ADOPTED
 
-    def __init__(self, table: PredictionTable) -> None:
-        foreign = foreign_run(table.path)
-        self.name = f"{(foreign and foreign.judge) or 'unknown judge'} (kit's own class)"
+    def __init__(self, table: PredictionTable, judge: str | None) -> None:
+        self.name = f"{judge or 'unknown judge'} (kit's own class)"
         self._table = table
         self._rounds = max(1, *(len(kits_scores(row, name)) for row in table.rows for name in DIMENSIONS))
 
@@ -62,7 +61,8 @@ class AdoptedJudge:
         return [judged[sample.index] for sample in samples]
 
     def _verdict(self, value: object, sample: Sample, dimension: str) -> Verdict:
-        reply = value if isinstance(value, str) else ""
+        # A list that is no JSON is the repr of several rounds, of which none is "the" reply.
+        reply = value if isinstance(value, str) and not value.startswith("[") else ""
         score = parse_score(reply) if reply else whole_number(value)
         note = "adopted from the kit's own class"
         verdict = Verdict(dimension, score, None, reply, "", self.name, asks=0, note=note, from_cache=True)
@@ -85,7 +85,8 @@ def kits_scores(row: Mapping[str, str], dimension: str) -> list[object]:
 
 
 def adopted_judge(table: PredictionTable) -> AdoptedJudge | None:
-    """The judge whose verdicts a prediction file holds, None where it has not the columns of all four dimensions."""
-    columns = {*table.columns}
+    """The judge whose verdicts a prediction file of the kit's own class holds (other files may have such columns, of
+    human ratings for instance), None where it has not those of all four dimensions."""
+    foreign, columns = foreign_run(table.path), {*table.columns}
     held = all({dimension, f"{dimension}_scores"} & columns for dimension in DIMENSIONS)
-    return AdoptedJudge(table) if held else None
+    return AdoptedJudge(table, foreign.judge) if held and foreign and foreign.tool != LMMS_EVAL else None

@@ -130,9 +130,9 @@ def kit_root(kit_dir: Path | None) -> Path:
     where ``kit_dir`` holds no VLMEvalKit. Raises MissingDependency for None where no kit is installed."""
     if kit_dir is None:
         return require_kit().root
-    for root in (kit_dir, kit_dir.parent):
+    for root in (kit_dir, kit_dir.absolute().parent):
         files = (root / "vlmeval" / file for file in ("__init__.py", "config.py", "dataset/__init__.py"))
-        if (root == kit_dir or kit_dir.name == "vlmeval") and all(path.is_file() for path in files):
+        if (root == kit_dir or kit_dir.absolute().name == "vlmeval") and all(path.is_file() for path in files):
             return root
     ways = f"give a checkout's folder, the folder that holds 'vlmeval', or a patch ({', '.join(patches())})"
     raise BadInput(f"{kit_dir} holds no VLMEvalKit; {ways}.")
@@ -220,15 +220,14 @@ def _write(root: Path, changes: Mapping[Path, tuple[bytes, bytes]]) -> None:
     with writing(root, _ADVICE):
         for left_behind in (*root.glob(".run.py.*.tmp"), *root.glob("vlmeval/**/.*.py.*.tmp")):
             left_behind.unlink()  # by a call that was killed
-    done: list[Path] = []
     try:
         for path, (_, after) in changes.items():
             with writing(path, _ADVICE):
                 _put(path, after)
-            done.append(path)
     except BaseException:
-        for path in done:
-            _put(path, changes[path][0])
+        for path, (before, _) in changes.items():
+            if path.read_bytes() != before:
+                _put(path, before)
         raise
 
 

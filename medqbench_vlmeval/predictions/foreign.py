@@ -19,6 +19,7 @@ from medqbench_vlmeval.files import json_object
 
 ROW_NUMBER = "lmms-eval row"
 """The column of a log whose rows are known by their place in the data alone, counted from 0."""
+LMMS_EVAL = "lmms-eval"
 METRIC = "lmms-eval metric "
 _LOG = re.compile(r"(?:(?P<date>[\d_T.:+-]+)_)?samples_(?P<task>.+)\.jsonl")
 _OF_LOG = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "doc_hash", "token_counts"}
@@ -46,7 +47,7 @@ def foreign_run(path: Path) -> Foreign | None:
         shares = [v for k, v in _object(of_task).items() if _is_share(v) and "stderr" not in k]
         numbers = {OVERALL: 100 * shares[0]} if len(shares) == 1 else {}
         folder = path.resolve().parent.name.replace("__", "/")
-        return Foreign("lmms-eval", model if isinstance(model, str) and model else folder, None, numbers)
+        return Foreign(LMMS_EVAL, model if isinstance(model, str) and model else folder, None, numbers)
     if (own := name_in_file(path.stem)) not in KITS_NAMES:
         return None
     status = _object(_object(_beside(path, "status.json").get("datasets")).get(own))

@@ -8,15 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from medqbench_vlmeval.benchmark import (
-    ALL_DATASET_NAMES,
-    KITS_NAMES,
-    OPTION_LETTERS,
-    REASONING_PREFIX,
-    Task,
-    name_in_file,
-    own_index,
-)
+from medqbench_vlmeval.benchmark import OPTION_LETTERS, REASONING_PREFIX, Task, kits_dataset, own_index
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, find_columns, resolve_columns
 from medqbench_vlmeval.data.image_cells import image_names, row_names
 from medqbench_vlmeval.data.image_store import CONTENT_NAME, is_content_name
@@ -101,21 +93,23 @@ def rows_of(samples: Sequence[Sample], table: PredictionTable) -> dict[str, int]
 
 def placed(samples: Sequence[Sample], table: PredictionTable) -> PredictionTable:
     """A table whose rows are known by their place in the data alone (lmms-eval's logs) under the samples' indexes;
-    another table as it is. Raises BadInput where a place or its right answer is not that of the data."""
+    another table as it is. Raises BadInput where a place or its right answer is not that of the data, or nothing but
+    the place says which question was asked."""
     predictions = []
     for row, prediction in zip(table.rows, table.predictions, strict=True):
         if number := row.get(ROW_NUMBER):
             at = int(number) if number.isdecimal() and len(number) < 10 else len(samples)
-            sample, target = samples[at] if at < len(samples) else None, row.get("target", "").strip()
-            if sample is None or (target in sample.options and target != sample.answer):
-                why = (
-                    f"the right answer is {target} and the data's {sample.answer}" if sample else "the data has no row"
-                )
+            target, why = row.get("target", "").strip(), "the data has no row"
+            if at < len(samples):
+                prediction, answer = replace(prediction, index=samples[at].index), samples[at].answer
+                differs = target in samples[at].options and target != answer
+                why = f"the right answer is {target} and the data's {answer}" if differs else ""
+                why = why or ("" if row.get("question", "").strip() else "the log has no prompt")
+            if why:
                 raise BadInput(
                     f"{table.path}: at doc_id {number[:20]} {why}. The log was made on other data, or rows in another "
                     "order; name that file with --data."
                 )
-            prediction = replace(prediction, index=sample.index)
         predictions.append(prediction)
     return replace(table, predictions=tuple(predictions))
 
@@ -226,7 +220,7 @@ def samples_from_table(table: PredictionTable) -> TableSamples:
         try:
             sample = replace(builder.build(cells, f"{table.path}, row {number}"), index=prediction.index)
         except BadInput as error:
-            if name_in_file(table.path.stem) not in KITS_NAMES:
+            if kits_dataset(table.path.stem) is None:
                 raise
             raise BadInput(
                 f"{error} The kit writes texts such as None as empty cells; name the data with --data."
@@ -271,7 +265,7 @@ def _tasks(table: PredictionTable) -> list[Task]:
         return [tell_task(table.columns, pictures, severities, table.path, table.named)] * len(table.rows)
     except BadInput:
         # Files that were written elsewhere often keep the texts and drop the images.
-        named = ALL_DATASET_NAMES.get(KITS_NAMES.get(name_in_file(table.path.stem) or "", ""))
+        named = kits_dataset(table.path.stem)
         if (task := named.task if named else _task_of_references(table)) is None:
             raise
         return [task] * len(table.rows)

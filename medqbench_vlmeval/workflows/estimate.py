@@ -15,7 +15,7 @@ from medqbench_vlmeval.judge.calls import texts_to_judge
 from medqbench_vlmeval.judge.client import JudgeClient
 from medqbench_vlmeval.judge.judges import extractor_options
 from medqbench_vlmeval.judge.usage import load_prices
-from medqbench_vlmeval.workflows.evaluate import Request, open_replies, prepare, read_by_rules
+from medqbench_vlmeval.workflows.evaluate import Request, adopted, open_replies, prepare, read_by_rules
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,12 @@ def budget_of(request: Request) -> Budget:
     samples, predictions = prepared.samples, prepared.predictions
     keywords = {**request.judge, "no_calls": True}
     judges: list[Estimate] = []
-    not_judged = Counter[str]()
+    not_judged, notes = Counter[str](), list[str]()
     with ReplyCache(request.cache, read_only=True) as replies:
         store = replies if request.cache is not None else None
-        if not prepared.task.is_choice:
+        if adopted(request, prepared):
+            notes = ["The verdicts that the kit's own class left in the file are taken: no calls, no cost."]
+        elif not prepared.task.is_choice:
             judge = build_judge(JudgeOptions.from_kit_kwargs(keywords), store, _never_asked)
             not_judged.update(texts_to_judge(samples, predictions)[1].values())
             judges = estimates(judge, samples, predictions, prices, replies.info())
@@ -63,8 +65,8 @@ def budget_of(request: Request) -> Budget:
             n_empty = len(samples) - n_read - len(to_read)
             not_judged += Counter({"read by the rules": n_read, "no reply to read": n_empty})
             judges = [estimate(extractor, extractor.calls_for(to_read), prices, replies.info())]
-    notes = [prices.advice(row.judge) for row in judges if row.cost_usd is None]
-    if not judges:
+    notes += [prices.advice(row.judge) for row in judges if row.cost_usd is None]
+    if prepared.task.is_choice and not judges:
         notes.append("Multiple choice is scored without a judge: no calls, no cost.")
     elif request.judge.get("no_calls"):
         notes.append("With --no-calls nothing would be asked: the calls left would stay without a verdict.")

@@ -18,7 +18,7 @@ from medqbench_vlmeval.data.image_cells import KeptImages, image_names
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import check_room, is_any_of
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnProgress, build_extractor, build_judge
-from medqbench_vlmeval.judge.adopted import adopted_judge
+from medqbench_vlmeval.judge.adopted import AdoptedJudge, adopted_judge
 from medqbench_vlmeval.judge.cache import ReplyCache, default_folder
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
 from medqbench_vlmeval.judge.judges import extractor_options
@@ -290,9 +290,15 @@ def _read(request: Request, prepared: Prepared) -> _Scored:
     return {prepared.task: replace(part, extractor=result, kit_reading=by_kit)}, rows, None, settings
 
 
+def adopted(request: Request, prepared: Prepared) -> AdoptedJudge | None:
+    """The judge whose verdicts the file holds, where the request says nothing of another."""
+    says_nothing = request.judge.keys() <= {"nproc", "retry", "timeout", "no_calls"}
+    return adopted_judge(prepared.table) if says_nothing and not prepared.task.is_choice else None
+
+
 def _judged(request: Request, prepared: Prepared) -> _Scored:
     prices = load_prices(request.prices)  # a table that cannot be used is said before anything is paid
-    judge: Judge | None = None if {"model", "panel"} & request.judge.keys() else adopted_judge(prepared.table)
+    judge: Judge | None = adopted(request, prepared)
     if judge is not None:
         judged = judge.judge(prepared.samples, prepared.predictions)
     else:

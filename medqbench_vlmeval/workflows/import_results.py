@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, KITS_NAMES, Task, name_in_file
+from medqbench_vlmeval.benchmark import KITS_NAMES, Task, kits_dataset, name_in_file
 from medqbench_vlmeval.data import load
 from medqbench_vlmeval.errors import BadInput, MedQBenchError
 from medqbench_vlmeval.files import sha256_of, write_text
@@ -26,7 +26,7 @@ from medqbench_vlmeval.runs.provenance import name_results
 from medqbench_vlmeval.scoring.changes import CHANGES_ENDING, Difference, difference
 from medqbench_vlmeval.steps import counted
 from medqbench_vlmeval.types import Run, SampleSet
-from medqbench_vlmeval.workflows.evaluate import Request, evaluate, prepare
+from medqbench_vlmeval.workflows.evaluate import Prepared, Request, adopted, evaluate, prepare
 
 _BESIDE = (
     "_score.json",
@@ -54,10 +54,11 @@ def with_changes(request: Request, again: bool = True) -> tuple[Run, Difference 
     """Score a prediction file (see :func:`.evaluate.evaluate`) and, where another program made it, write what changed
     beside the results, as ``{stem}_changes.csv``. Unless ``again``, what was scored in the same way is only read."""
     foreign = foreign_run(request.prediction_file)
-    run = (None if again else _scored_before(request)) or evaluate(request)
     if foreign is None:
-        return run, None
-    found, out = difference(foreign, run, prepare(request).table), io.StringIO()
+        return evaluate(request), None
+    prepared, out = prepare(request), io.StringIO()
+    run = (None if again else _scored_before(request, prepared)) or evaluate(request)
+    found = difference(foreign, run, prepared.table)
     table = changes_table(found)
     lines = [[column.head for column in table.columns], *(row.entries for row in table.rows)]
     csv.writer(out, lineterminator="\n").writerows([[csv_text(str(cell)) for cell in line] for line in lines])
@@ -65,19 +66,19 @@ def with_changes(request: Request, again: bool = True) -> tuple[Run, Difference 
     return run, found
 
 
-def _scored_before(request: Request) -> Run | None:
-    """The results of an earlier import of the same file by this version on the same data, by the same judge."""
+def _scored_before(request: Request, prepared: Prepared) -> Run | None:
+    """The results of an earlier import of the same file by this version on the same data; None where a judge is asked,
+    who says again what he said."""
     paths = result_paths(request.prediction_file, request.out, request.stem)
-    sources = request.sample_set.sources.values() if request.sample_set else ()
-    if (before := known_result(paths.score)) is None:
+    before = known_result(paths.score)
+    if before is None or not (before.task.is_choice or adopted(request, prepared)):
         return None
-    settings, asked = before.settings, request.judge.get("model")
+    settings = before.settings
     same = settings.prediction_file.sha256 == sha256_of(request.prediction_file)
-    same &= settings.versions["medqbench_vlmeval"] == __version__
-    judge = settings.judge.name if settings.judge and settings.protocol.name != ADOPTED else None
-    same &= before.task.is_choice or asked == judge
+    same &= settings.versions["medqbench_vlmeval"] == __version__ and before[before.task].n == len(prepared.samples)
+    same &= before.task.is_choice or settings.protocol.name == ADOPTED
     read = [of.sha256 for of in settings.data.values() if of.origin != "prediction file"]
-    same &= read == [of.sha256 for of in sources]
+    same &= read == [of.sha256 for of in (request.sample_set.sources.values() if request.sample_set else ())]
     return read_run(paths) if same and paths.samples.is_file() else None
 
 
@@ -107,7 +108,7 @@ def import_folder(folder: Path, out: Path, data: Sequence[str], template: Reques
         raise BadInput("--data: name MedQBench_Reasoning_NoReference and MedQBench_Reasoning_Comparative apart.")
     files = _candidates(folder, out, imports.passed_over)
     for path in counted("importing", files, len(files)):
-        named = ALL_DATASET_NAMES.get(KITS_NAMES.get(name_in_file(path.stem) or "", ""))
+        named = kits_dataset(path.stem)
         fitting: list[SampleSet | None] = [of for of in sets if named is None or of.task is named.task]
         place, why = out / at_any_time(path.relative_to(folder)).parent, ""
         for of in fitting or [None]:

@@ -4,6 +4,7 @@ import base64
 import difflib
 import hashlib
 import os
+import runpy
 import shutil
 import signal
 import stat
@@ -210,13 +211,15 @@ def test_what_a_wheels_record_has_is_the_kits_own(root):
     assert states(root, "dataset-prompt") == {"dataset-prompt": State.APPLIED}
 
 
-def test_folders_without_a_kit_and_words_that_are_no_patch(root, tmp_path):
+def test_folders_without_a_kit_and_words_that_are_no_patch(root, tmp_path, monkeypatch):
     (tmp_path / "vlmeval").mkdir()
     (tmp_path / "vlmeval" / "__init__.py").touch()
     for place in (tmp_path / "vlmeval", tmp_path, tmp_path / "nowhere"):
         with pytest.raises(BadInput, match="holds no VLMEvalKit"):
             kit_root(place)
     assert kit_root(root) == kit_root(root / "vlmeval") == root
+    monkeypatch.chdir(root / "vlmeval")
+    assert kit_root(Path()) == root
     assert kit_and_names(["gloo", str(root), "plugins"]) == (root, ["gloo", "plugins"])
     with pytest.raises(BadInput, match=r"'glo' is no patch; .* Did you mean 'gloo'\?"):
         kit_and_names([str(root), "glo"])
@@ -253,21 +256,39 @@ def test_read_only_files_and_folders_are_refused_before_anything_is_written(root
     assert contents(root) == before
 
 
-def test_a_write_that_fails_puts_back_what_was_changed(root, monkeypatch):
-    """What a full disk, or rights that the bits do not show, would do, at each of the nine files."""
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_write_that_fails_puts_back_what_was_changed(root, monkeypatch, interrupted):
+    """What a full disk, or rights that the bits do not show, would do, or who interrupts, at each of the nine files."""
     before, put = contents(root), patching._put
     for place in range(9):
         calls = iter(range(100))
 
         def failing(path, content, calls=calls, place=place):
-            if next(calls) == place:
+            fails = next(calls) == place
+            if fails and not interrupted:
                 raise OSError(28, "No space left on device")
             put(path, content)
+            if fails:
+                raise KeyboardInterrupt
 
         monkeypatch.setattr(patching, "_put", failing)
-        with pytest.raises(RunFailed, match="No space left on device"):
+        with pytest.raises(KeyboardInterrupt if interrupted else RunFailed):
             apply(root)
         assert contents(root) == before
+
+
+def test_keys_are_masked_and_nothing_else(root, monkeypatch):
+    apply(root, ["redact-keys"])
+    redact = runpy.run_path(str(root / "vlmeval/smp/log.py"))["redact"]
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.setenv("OTHER_TOKEN", "canary-token")
+    monkeypatch.setattr(sys, "argv", ["run.py", "--note=monkey", "--data", "a_key", "MME", "--judge-key", "k3y"])
+    kept = {"skip_reason": "", "data": ["--data", "a_key", "MME"], "n": 1, "note": "k3yboard"}
+    assert redact(kept) == kept
+    assert redact({"argv": sys.argv, "said": "with canary-token"}) == {
+        "argv": ["run.py", "--note=monkey", "--data", "a_key", "MME", "--judge-key", "***"],
+        "said": "with ***",
+    }
 
 
 _KILLED = """

@@ -60,7 +60,25 @@ def test_verdicts_of_the_kits_own_class_are_adopted_with_their_origin(tmp_path, 
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("odd", ["NaN", "[NaN]", "1e999", "-1", "true", "good", "[[2]]", '{"a": 1}'])
+def test_numbers_that_no_class_of_the_kit_wrote_are_not_taken_for_its_judge(tmp_path, capsys):
+    path = judged_file(tmp_path, [(2.0, 2.0, 2.0, 2.0)]).rename(tmp_path / "people_rated_these.tsv")
+    code, _, err = run(capsys, "score", path, "--out", tmp_path / "scored")
+    assert (code, "No judge was named" in err) == (2, True)
+
+
+@pytest.mark.parametrize("option", [["--protocol", "rubric"], ["--judge-base-url", "http://127.0.0.1:9"], ["--fresh"]])
+def test_what_is_said_of_a_judge_without_a_name_is_not_passed_over(tmp_path, capsys, option):
+    path = judged_file(tmp_path, [(2.0, 2.0, 2.0, 2.0)])
+    code, _, err = run(capsys, "score", path, "--out", tmp_path / "scored", *option)
+    assert (code, "No judge was named" in err) == (2, True)
+
+
+def test_a_dry_run_knows_that_adopted_verdicts_cost_nothing(tmp_path, capsys):
+    code, out, err = run(capsys, "score", judged_file(tmp_path, [(2.0, 2.0, 2.0, 2.0)]), "--dry-run")
+    assert (code, "no calls, no cost" in out) == (0, True), err
+
+
+@pytest.mark.parametrize("odd", ["[2, None]", "NaN", "[NaN]", "1e999", "-1", "true", "good", "[[2]]", '{"a": 1}'])
 def test_a_cell_that_is_no_verdict_is_unscored_and_no_number_of_the_kits(tmp_path, capsys, odd):
     path = judged_file(tmp_path, [(2.0, 2.0, 2.0, 2.0), ("odd", 2.0, 2.0, 2.0)])
     path.write_text(
@@ -162,6 +180,13 @@ def test_a_log_on_other_data_or_another_order_is_refused(tmp_path, capsys, order
     code, _, err = run(capsys, "score", log_of(tmp_path, False), "--data", data, "--out", tmp_path / "out")
     assert code == 2
     assert said in err
+
+
+def test_a_log_that_says_nothing_of_its_questions_is_refused(tmp_path, capsys):
+    path = log_of(tmp_path, False)
+    path.write_text(path.read_text("utf-8").replace('"input"', '"other"'), encoding="utf-8")
+    code, _, err = run(capsys, "score", path, "--data", data_of(tmp_path), "--out", tmp_path / "out")
+    assert (code, "at doc_id 0 the log has no prompt" in err) == (2, True), err
 
 
 def test_a_log_of_likelihoods_holds_no_reply(tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 from openpyxl import load_workbook
 
 from tests.commands import run
+from tests.servers import JudgeServer
 from tests.workflows.test_adopted import data_of, judged_file, log_of
 
 # Right answer, option D, reply; then the kit's letter and why it is not ours.
@@ -165,6 +166,21 @@ def test_a_folder_without_such_files_is_refused(tmp_path, capsys):
     for folder, said in ((tmp_path, "no file of the kit's own classes"), (tmp_path / "absent", "is no folder")):
         code, _, err = run(capsys, "import", folder, "--out", tmp_path / "out")
         assert (code, said in err) == (2, True), err
+
+
+@pytest.mark.slow
+def test_what_was_scored_in_part_or_by_another_protocol_is_not_taken_for_the_whole(tmp_path, capsys):
+    path, out = judged_file(tmp_path, [(2.0, 2.0, 2.0, 2.0)] * 3), tmp_path / "out"
+    assert run(capsys, "score", path, "--limit", "1", "--out", out)[0] == 0
+    (of,) = json.loads(run(capsys, "import", tmp_path, "--out", out, "--json")[1])["imported"]
+    score = next(out.glob("*_score.json"))
+    assert (of["ours"]["Overall"], json.loads(score.read_text("utf-8"))["n"]) == (8.0, 3)
+    with JudgeServer("Score: 1") as server:
+        judge = ["--judge", "j", "--judge-base-url", server.base_url, "--out", out, "--json"]
+        for protocol in ("rubric", "official"):
+            code, _, err = run(capsys, "import", tmp_path, *judge, "--protocol", protocol)
+            assert code == 0, err
+            assert json.loads(score.read_text("utf-8"))["settings"]["protocol"]["name"] == protocol
 
 
 def test_two_formats_of_one_run_are_not_written_over_each_other(tmp_path, capsys):
