@@ -6,8 +6,8 @@ import gc
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -83,7 +83,10 @@ def load_table(
     if named is None and origin.kind != "embedded":
         named = read_named(os.environ.get(COLUMNS_VARIABLE, ""), COLUMNS_VARIABLE)
     with ExitStack() as stack:
-        stack.enter_context(_no_collection())
+        if gc.isenabled():
+            # Rows make no cycles, and looking for some takes longer with each ten times the rows.
+            gc.disable()
+            stack.callback(gc.enable)
         table = stack.enter_context(open_data(path))
         single = task or _task_of_file(path, named)
         columns = resolve_columns(table.header, single, path, isinstance(images, ImageStore), named)
@@ -115,18 +118,6 @@ def load_table(
     if single is Task.DEGRADATION and origin.kind != "embedded":
         use = _of_unseen(use, path)
     return samples, SourceFile(path, sha256, origin.revision, origin.kind, use, len(samples))
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep Python from looking for cycles, of which rows make none: with each ten times the rows that takes longer."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _of_unseen(use: ColumnUse, path: Path) -> ColumnUse:

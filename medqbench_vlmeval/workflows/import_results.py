@@ -23,21 +23,12 @@ from medqbench_vlmeval.report.change_tables import changes_table
 from medqbench_vlmeval.report.text import csv_text
 from medqbench_vlmeval.runs.files import PREVIOUS, at_any_time, known_result, read_run, result_paths
 from medqbench_vlmeval.runs.provenance import name_results
-from medqbench_vlmeval.scoring.changes import CHANGES_ENDING, Difference, difference
+from medqbench_vlmeval.scoring.changes import Difference, difference
 from medqbench_vlmeval.steps import counted
 from medqbench_vlmeval.types import Run, SampleSet
 from medqbench_vlmeval.workflows.evaluate import Prepared, Request, adopted, evaluate, prepare
 
-_BESIDE = (
-    "_score.json",
-    "_results.json",
-    "_samples.jsonl",
-    "_acc.csv",
-    "_inference.json",
-    "_model.json",
-    CHANGES_ENDING,
-    "status.json",
-)
+_BESIDE = re.compile(r".*_(score|results|inference|model)\.json|.*_samples\.jsonl|.*_(acc|changes)\.csv|status\.json")
 
 
 @dataclass(frozen=True)
@@ -143,7 +134,7 @@ def _candidates(folder: Path, out: Path, passed_over: dict[Path, str]) -> list[P
         folders[:] = [name for name in inside if Path(parent, name).resolve() != out.resolve()]
         for path in (Path(parent, name) for name in sorted(files)):
             of_ours = name_in_file(path.stem) not in (None, *KITS_NAMES)
-            if path.suffix not in (*SUFFIXES, ".pkl") or path.name.startswith(".") or path.name.endswith(_BESIDE):
+            if path.suffix not in (*SUFFIXES, ".pkl") or path.name.startswith(".") or _BESIDE.fullmatch(path.name):
                 continue
             if path.name.startswith("~$") or not path.is_file():
                 passed_over[path] = "a lock of a spreadsheet program, or a link that leads nowhere"

@@ -53,7 +53,7 @@ from medqbench_vlmeval.models import PUBLISHED_MODELS, SERVICES
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
 from medqbench_vlmeval.runs.comparability import LIMITED
-from medqbench_vlmeval.runs.result import MODALITY, top_of
+from medqbench_vlmeval.runs.result import MODALITY
 from medqbench_vlmeval.types import Result, TaskRun
 
 COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file
@@ -146,10 +146,6 @@ def _problem_of(run: TaskRun, values: Values) -> str | None:
         return f"is partial ({limited[0]})"
     if missing:
         return f"lacks the predictions of {missing:,} of {part.n:,} samples"
-    for name, value in values.items():
-        limit = top_of(run.task, name)
-        if value is not None and not 0 <= value <= limit:
-            return f"has '{name}' {value:g}, which is not within 0 and {limit:g}"
     known = part.dataset in ALL_DATASET_NAMES
     modalities = MODALITIES if known and run.task is not Task.DEGRADATION else ()
     if absent := [name for name in (OVERALL, *(values if known else ()), *modalities) if values.get(name) is None]:
