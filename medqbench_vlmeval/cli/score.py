@@ -109,7 +109,9 @@ def import_results(
         },
         lambda: [
             *change_tables(list(imports.scored.values())),
-            *left_tables({**imports.failed, **imports.passed_over}),
+            *left_tables("Not scored", imports.failed),
+            *left_tables("Not taken", imports.passed_over),
+            f"Results and leaderboard: {place}",
         ],
         [of.file for of in imports.scored.values()],
     )

@@ -190,7 +190,9 @@ def check(words: KitAndNames = None) -> None:
     """Say of each patch whether the kit has it; exit code 1 where one is half there, or the kit is unknown to it."""
     from medqbench_vlmeval.kit import patching
 
-    looked = patching.check(*patching.kit_and_names(words or ()))
+    root, names = patching.kit_and_names(words or ())
+    print(f"{'kit':14}{root.resolve()}")
+    looked = patching.check(root, names)
     for one in looked:
         print(f"{one.state.value:14}{one.patch.name:16}{one.why or one.patch.title}")
     if any(one.state in (patching.State.UNKNOWN, patching.State.PARTIAL) for one in looked):

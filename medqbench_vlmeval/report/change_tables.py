@@ -16,7 +16,7 @@ def changes_table(of: Difference) -> Table:
     return table("", columns("index", "theirs", "ours", "why", "reply"), rows)
 
 
-def change_tables(differences: Sequence[Difference]) -> Iterator[Table | str]:
+def change_tables(differences: Sequence[Difference]) -> Iterator[Table]:
     """What a terminal shows: the numbers, and how many samples were read otherwise for which reason."""
     kinds: Mapping[Kind, str] = {"percent": "Accuracy, %", "score": "Means (0-2, Overall 0-8)"}
     for kind, title in kinds.items():
@@ -28,16 +28,16 @@ def change_tables(differences: Sequence[Difference]) -> Iterator[Table | str]:
                 of_both = of.theirs.get(name), result[result.task].measures[name].value
                 rows.append((result.model, result.dataset, of.foreign.tool, name, *of_both))
         heads = columns("Model", "Dataset", "Scored by", "Measure", ("Theirs", kind), ("Ours", kind))
-        yield from (table(title, heads, rows), "") if rows else ()
+        if rows:
+            yield table(title, heads, rows)
     results = [(of.run.result.model, of.run.result.dataset, of.reasons) for of in differences]
     reasons = [(model, dataset, why, n) for model, dataset, of in results for why, n in of.items()]
     if reasons:
         yield table("Read otherwise", columns("Model", "Dataset", "Why", ("Samples", "count")), reasons)
-        yield ""
 
 
-def left_tables(left: Mapping[Path, str]) -> Iterator[Table | str]:
-    """Files that were not taken, and why."""
+def left_tables(title: str, left: Mapping[Path, str]) -> Iterator[Table]:
+    """Files that were left, and why; what is said of a file need not begin with its path again."""
     if left:
-        yield table("Not taken", columns("File", "Why"), [(str(path), why) for path, why in left.items()])
-        yield ""
+        rows = [(str(path), why.removeprefix(str(path.absolute())).lstrip(",: ")) for path, why in left.items()]
+        yield table(title, columns("File", "Why"), rows)

@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
@@ -50,14 +51,14 @@ def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
     from rich.console import Console
 
     console = console or Console()
-    for part in parts:
+    for part, after in pairwise((*parts, "")):
         if isinstance(part, Table):
-            _print_table(part, console)
+            _print_table(part, console, isinstance(after, Table))
         else:
             _print_line(part, console)
 
 
-def _print_table(part: Table, console: Console) -> None:
+def _print_table(part: Table, console: Console, before_another: bool) -> None:
     from rich import box, table
     from rich.text import Text
 
@@ -89,8 +90,9 @@ def _print_table(part: Table, console: Console) -> None:
         console.print(grid)
         if gone := [column.head for at, column in enumerate(plain.columns) if at not in widths]:
             _print_line(f"! no room for: {', '.join(gone)} (in a wider terminal, or a pipe)", console)
-    for note in (*plain.notes, *([FEW_NOTE] if plain.has_few else [])):
-        _print_line(f"! {note}", console)
+    notes = [f"! {note}" for note in (*plain.notes, *([FEW_NOTE] if plain.has_few else []))]
+    for note in [*notes, ""] if notes and before_another else notes:
+        _print_line(note, console)
 
 
 def _narrowed(texts: Sequence[str], width: int) -> list[str]:

@@ -28,7 +28,9 @@ from medqbench_vlmeval.steps import counted
 from medqbench_vlmeval.types import Run, SampleSet
 from medqbench_vlmeval.workflows.evaluate import Prepared, Request, adopted, evaluate, prepare
 
-_BESIDE = re.compile(r".*_(score|results|inference|model)\.json|.*_samples\.jsonl|.*_(acc|changes)\.csv|status\.json")
+_BESIDE = re.compile(
+    r"status\.json|.*_((score|results|inference|model)\.json|samples\.jsonl|(acc|changes)\.csv|report\.xlsx)"
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _candidates(folder: Path, out: Path, passed_over: dict[Path, str]) -> list[P
         raise BadInput(f"{folder} is no folder; 'medqbench score' takes a file.")
     root, latest = folder.resolve(), dict[Path, Path]()
     for parent, folders, files in os.walk(folder):
-        inside = (name for name in sorted(folders) if name != PREVIOUS and not name.startswith("."))
+        inside = (name for name in sorted(folders) if name not in (PREVIOUS, "leaderboard") and name[:1] != ".")
         folders[:] = [name for name in inside if Path(parent, name).resolve() != out.resolve()]
         for path in (Path(parent, name) for name in sorted(files)):
             of_ours = name_in_file(path.stem) not in (None, *KITS_NAMES)

@@ -333,18 +333,20 @@ def test_the_commands(root, capsys):
         assert ended == code, err
         return out.splitlines() or err
 
-    assert "not patched   gloo            Run torchrun on machines without a GPU" in says("check", root)
+    lines = says("check", root)
+    assert lines[0] == f"kit           {root.resolve()}"
+    assert "not patched   gloo            Run torchrun on machines without a GPU" in lines
     said = says("apply", root, "gloo", "--dry-run")
     assert said[0] == f"would be patched  {runner(root)}"
     assert "+            backend='nccl' if torch.cuda.is_available() else 'gloo'," in said
     assert contents(root) == before
     assert says("apply", root, "gloo") == [f"patched           {runner(root)}"]
     assert says("apply", root, "gloo")[0].startswith("Nothing was to be done")
-    assert says("check", root, "gloo")[0].startswith("patched       gloo")
+    assert says("check", root, "gloo")[1].startswith("patched       gloo")
     runner(root).write_bytes(runner(root).read_bytes().replace(b"torch.cuda", b"torch.xpu"))
-    assert says("check", root, "gloo", code=0)[0].startswith("already there gloo")
+    assert says("check", root, "gloo", code=0)[1].startswith("already there gloo")
     runner(root).write_bytes(b"")
-    assert says("check", root, "gloo", code=1)[0].startswith("unknown       gloo")
+    assert says("check", root, "gloo", code=1)[1].startswith("unknown       gloo")
     assert "Nothing changed: patch 'exit-code' does not know" in says("apply", root, code=2)
 
 

@@ -42,6 +42,7 @@ def test_summary_of_a_perception_run_in_a_pipe() -> None:
         "How              *0.00    0.00 to 79.35  1",
         "",
         "! * fewer than 10 samples",
+        "",
         "By modality",
         "Modality  Overall    95% interval  n  Yes-or-No     What    How",
         "CT         *66.67  20.77 to 93.85  3    *100.00  *100.00  *0.00",

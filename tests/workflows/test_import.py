@@ -131,6 +131,11 @@ def test_a_work_folder_is_imported_once_and_says_what_it_left(tmp_path, capsys):
     assert run(capsys, "import", work, "--judge", "rules")[0] == 1
     assert run(capsys, "import", work)[0] == 1, "what the kit's judge said is taken again"
     state = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    code, out, err = run(capsys, "import", work, "--out", tmp_path / "elsewhere")
+    assert code == 1
+    assert f"Results and leaderboard: {tmp_path / 'elsewhere'}" in out
+    assert "medqbench/" not in out, "results of an earlier import are not told as files that were not taken"
+    assert f"{work}/Some_VLM/empty_MedqbenchMCQ_dev.tsv has a header but no rows." in " ".join(out.split())
     assert run(capsys, "import", work)[0] == 1
     assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == state
 
