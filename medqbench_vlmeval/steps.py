@@ -1,10 +1,15 @@
-"""How far long work is: rooms say it, and a command shows it. Nobody listens where this package is a library."""
+"""How far long work is: rooms say it, and a command shows it. Nobody listens where this package is a library.
+
+And work in a thread that keeps no process from ending."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _T = TypeVar("_T")
 Listener = Callable[[str, int, int | None, str], None]
@@ -32,3 +37,21 @@ def heard_by(listen: Listener) -> Iterator[None]:
         yield
     finally:
         _listeners.remove(listen)
+
+
+def in_thread(work: Callable[[], _T]) -> Future[_T]:
+    """What ``work`` gives or raises, from a thread that does not keep the process alive, however long it takes."""
+    import threading
+    from concurrent.futures import Future
+
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+                future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

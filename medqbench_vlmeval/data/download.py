@@ -10,9 +10,8 @@ import hashlib
 import logging
 import os
 import re
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from medqbench_vlmeval.data.image_paths import COMMIT
 from medqbench_vlmeval.data.image_store import data_folder
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, RunFailed
 from medqbench_vlmeval.files import MissingFile, held, read_bytes, read_json, sha256_of, write_json, write_text, writing
-from medqbench_vlmeval.steps import step
+from medqbench_vlmeval.steps import in_thread, step
 
 LOCK_NAME = "medqbench-data.lock.json"
 REVISION_VARIABLE = "MEDQBENCH_REVISION"
@@ -226,15 +225,7 @@ def _within(call: Callable[[], Any]) -> Any:
 
     # The client's default, 10 s, is long where the hub is not there.
     seconds = constants.HF_HUB_ETAG_TIMEOUT if "HF_HUB_ETAG_TIMEOUT" in os.environ else _ANSWER_SECONDS
-    answer: Future[Any] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(call())
-        except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            answer.set_exception(error)
-
-    threading.Thread(target=ask, daemon=True).start()
+    answer = in_thread(call)
     if not wait([answer], seconds).done:
         raise TimeoutError(f"no answer in {seconds:g} s; HF_HUB_ETAG_TIMEOUT allows more")
     return answer.result()

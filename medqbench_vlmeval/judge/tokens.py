@@ -13,11 +13,13 @@ import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout  # another than the built-in one before Python 3.11
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.judge.options import KIT_PREFIX
+from medqbench_vlmeval.steps import in_thread
 from medqbench_vlmeval.types import Sample
 
 if TYPE_CHECKING:
@@ -73,22 +75,14 @@ def fewest_tokens(text: str) -> int:
 
 def load_encoding(name: str) -> Encoding | None:
     """tiktoken's encoding, None where its file cannot be had within five seconds."""
-    fetched: list[Encoding | None] = []
-
-    def fetch() -> None:
-        import tiktoken
-
-        with suppress(OSError, ValueError, ImportError):
-            fetched.append(tiktoken.get_encoding(name))
+    import tiktoken
 
     with _lock:
         # After one failure the internet is taken to be out of reach.
         if name not in _encodings and None not in _encodings.values():
-            # A thread that hangs in a connection must not keep the process from ending.
-            thread = threading.Thread(target=fetch, name="medqbench-tiktoken", daemon=True)
-            thread.start()
-            thread.join(_FETCH_SECONDS)
-        return _encodings.setdefault(name, next(iter(fetched), None))
+            with suppress(OSError, ValueError, ImportError, FutureTimeout):
+                _encodings[name] = in_thread(partial(tiktoken.get_encoding, name)).result(_FETCH_SECONDS)
+        return _encodings.setdefault(name, None)
 
 
 def cut_answers(

@@ -8,13 +8,13 @@ and tells a failure by a sentence in the place of the reply.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge.calls import Reply
@@ -35,13 +35,12 @@ from medqbench_vlmeval.judge.secrets import quiet
 from medqbench_vlmeval.kit import check_certificates
 from medqbench_vlmeval.kit.guards import environment_secrets
 from medqbench_vlmeval.kit_version import require_kit
+from medqbench_vlmeval.steps import in_thread
 
 # What the kit's clients return, with or without words behind it, where nothing came.
 FAILURES = ("Failed to obtain answer via API", "Fail to obtain answer via API")
 # The one name that build_judge gives to a model in this process.
 _IN_PROCESS = "llama31-8b"
-
-_T = TypeVar("_T")
 
 
 def kit_client(options: JudgeOptions) -> JudgeClient:
@@ -76,13 +75,14 @@ class _KitModel(JudgeClient):
             await super().__aenter__()
             # The kit's clients log their key at INFO and each failed reply at ERROR; our own reasons say what failed.
             self._scope.enter_context(quiet("vlmeval.api", logging.CRITICAL))
-            self._model = await _in_thread(self._built)
+            self._model = await asyncio.wrap_future(in_thread(self._built))
             self._scope = self._scope.pop_all()
         return self
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:  # noqa: ARG002
         """Ask once; see ``judge.client.JudgeClient``. The kit's clients cannot hold a reply to a schema."""
-        answer = masked(await _in_thread(lambda: self._asked(messages)), self._mask)
+        # A call in flight can take minutes to end.
+        answer = masked(await asyncio.wrap_future(in_thread(lambda: self._asked(messages))), self._mask)
         self._answered = True
         return answer
 
@@ -173,21 +173,3 @@ def _as_one(messages: Messages) -> str:
     """A conversation for a model that takes one message, without the judge's own words: what they quote of an answer
     would stand there outside of its tags."""
     return "\n\n".join(message["content"] for message in messages if message["role"] != "assistant")
-
-
-async def _in_thread(work: Callable[[], _T]) -> _T:
-    """Run ``work`` in a thread that does not keep the process alive: a call in flight can take minutes to end."""
-    import asyncio
-
-    future: Future[_T] = Future()
-
-    def run() -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001  # handed over to who waits
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="medqbench-kit-judge", daemon=True).start()
-    return await asyncio.wrap_future(future)
