@@ -18,7 +18,7 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -177,13 +177,13 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             out.write(f"{_line(row)}\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, parse: Callable[[str], Any] = json.loads) -> Any:
     """The value in a JSON file. Raises BadInput as :func:`read_bytes` and :func:`check_json`. Raises ValueError
     where the file is not JSON in UTF-8, or nested too deep."""
     text = read_bytes(path).decode("utf-8-sig")
     check_json(text, path)
     try:
-        return json.loads(text)
+        return parse(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
 

@@ -86,19 +86,18 @@ def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], 
     worst = Comparable.worst(run.result.comparable for run in runs)
     mark = None if worst is Comparable.YES else worst.value
     pictures = _pictures(rows, images)
-    task: list[Read[SampleRow]] = [_field("sample.task.value", head="task")] if len(runs) > 1 else []
+    labels = _labels(runs)
     options: Read[SampleRow] = (
         Column("options", optional=1, width=30, wrap=True),
         lambda row: options_text(row.sample.options),
     )
-    prediction = _field("prediction.text", 60, "prediction", optional=0, wrap=True)
-    texts = [_QUESTION, options] if is_perception else [_field("sample.description", 60, wrap=True), prediction]
+    texts = [_QUESTION, options] if is_perception else [_field("sample.description", 60, wrap=True), _PREDICTION]
     reads = [
-        *_labels(task),
+        *labels,
         (Column("picture", optional=not pictures), lambda _: None),
         *texts,
         *_results(is_perception, with_texts=True),
-        *([prediction] if is_perception else [_QUESTION]),
+        _PREDICTION if is_perception else _QUESTION,
         (Column("judge's reasons", optional=1, width=60, wrap=True), _reasons),
         (
             Column("note", optional=1, width=30, wrap=True),
@@ -118,7 +117,7 @@ def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], 
             width, height = small.size
             scale = _SIDE / max(width, height)
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            sheet.picture(head + 1 + row, 2 + len(task), small.data, size, place * (_SIDE + 4))
+            sheet.picture(head + 1 + row, 1 + len(labels), small.data, size, place * (_SIDE + 4))
     sheet.finish(freeze="B2", repeat_row=1)
 
 
@@ -126,7 +125,11 @@ def _pictures(rows: Sequence[SampleRow], images: ImageFiles) -> dict[int, list[T
     """The first images of failed samples that can be shown, by the sample's place."""
     # Each of two tasks has its share.
     most = _PICTURES // len({row.sample.task for row in rows} or {None})
-    failed = [at for at, row in enumerate(rows[:_MAX_ROWS]) if has_failed(row)]
+    failed = [
+        at
+        for at, row in enumerate(rows[:_MAX_ROWS])
+        if (not row.correct if row.sample.task.is_choice else row.error_kinds)
+    ]
     failed = [at for task in Task for at in [of for of in failed if rows[of].sample.task is task][:most]]
     names = [(at, name) for at in failed for name in rows[at].sample.image_refs[:_IMAGES_A_PICTURE]]
     paths = [images.path(rows[at].sample.task, name) for at, name in names]
@@ -138,20 +141,13 @@ def _pictures(rows: Sequence[SampleRow], images: ImageFiles) -> dict[int, list[T
     return pictures
 
 
-def has_failed(row: SampleRow) -> bool:
-    """Whether a letter is wrong or not there, or a description has an error that its verdicts or conclusion show."""
-    return not row.correct if row.sample.task.is_choice else bool(row.error_kinds)
-
-
 def add_brief_samples(sheet: Sheet, runs: Sequence[TaskRun], rows: Sequence[SampleRow], images: ImageFiles) -> int:
     """Write the samples of one modality below its tables, without what its sheet says already; returns their head."""
     is_perception = runs[0].task.is_choice
     # The sheet's own tables, wider for judged runs, stand above these columns: the narrow ones come first.
-    task: list[Read[SampleRow]] = [_field("sample.task.value", head="task")] if len(runs) > 1 else []
     axes = [_field(f"sample.{axis}") for axis in (AXES[1:3] if is_perception else AXES[2:])]
-    prediction = _field("prediction.text", 60, "prediction", optional=0, wrap=True)
-    reads = [*_labels(task), *axes, *_images(images), *_results(is_perception), _UNSCORED, _QUESTION, prediction, _CUT]
-    return add_rows(sheet, reads, rows, _MAX_ROWS_BY_MODALITY)
+    shown = [*axes, *_images(images), *_results(is_perception), _UNSCORED, _QUESTION, _PREDICTION, _CUT]
+    return add_rows(sheet, [*_labels(runs), *shown], rows, _MAX_ROWS_BY_MODALITY)
 
 
 def _field(path: str, width: float = 14, head: str = "", *, optional: int = 1, wrap: bool = False) -> Read[SampleRow]:
@@ -160,11 +156,12 @@ def _field(path: str, width: float = 14, head: str = "", *, optional: int = 1, w
 
 
 _QUESTION, _UNSCORED = _field("sample.question", 44, wrap=True), _field("unscored", 30, wrap=True)
+_PREDICTION = _field("prediction.text", 60, "prediction", optional=0, wrap=True)
 _CUT: Read[SampleRow] = (Column("prediction_cut", optional=1), lambda row: row.prediction.cut or None)
 
 
-def _labels(task: Sequence[Read[SampleRow]]) -> list[Read[SampleRow]]:
-    return [_field("sample.index", optional=0), *task]
+def _labels(runs: Sequence[TaskRun]) -> list[Read[SampleRow]]:
+    return [_field("sample.index", optional=0), _field("sample.task.value", head="task")][: 1 + (len(runs) > 1)]
 
 
 def _results(is_perception: bool, with_texts: bool = False) -> list[Read[SampleRow]]:

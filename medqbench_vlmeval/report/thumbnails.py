@@ -63,25 +63,14 @@ def make_thumbnails(paths: Sequence[Path | None], for_cells: bool = False) -> li
         return list(pool.map(thumbnail, paths))
 
 
-@lru_cache(4096)  # the workbooks of many runs show the same images, whose names are made from their content
-def _for_cell(path: Path | None) -> Thumbnail | None:
-    return _thumbnail(path, SMALL, as_jpeg=True)
-
-
 def _thumbnail(path: Path | None, side: int, as_jpeg: bool = False) -> Thumbnail | None:
     from PIL import Image, features
 
-    if path is None:
+    if path is None or (look := look_at(path)) is None:
         return None
-    out = BytesIO()
+    out, (width, height, _, shown) = BytesIO(), look
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            return None
         with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                return None
-            shown = shown_as(image)
             small = _reduced(image, side)
         quality = 80 if side == LARGE else 70 if as_jpeg else 45
         if features.check("webp") and not as_jpeg:
@@ -93,23 +82,23 @@ def _thumbnail(path: Path | None, side: int, as_jpeg: bool = False) -> Thumbnail
     return Thumbnail(out.getvalue(), (width, height), small.width, shown)
 
 
+# The workbooks of many runs show the same images, whose names are made from their content.
+_for_cell = lru_cache(4096)(partial(_thumbnail, side=SMALL, as_jpeg=True))
+
+
 def look_at(path: Path) -> tuple[int, int, str, str | None] | None:
-    """An image's width and height in pixels, its format in small letters and how :func:`lossless` shows it (see
-    :func:`shown_as`); None where it is not shown: it cannot be read, or is too large."""
+    """An image's width and height in pixels, its format in small letters and, where browsers do not show it as it is,
+    how :func:`lossless` does; None where it is not shown: it cannot be read, or is too large."""
     from PIL import Image
 
     try:
         with Image.open(path, formats=FORMATS) as image:
-            (width, height), kind, words = image.size, str(image.format).lower(), shown_as(image)
+            (width, height), kind = image.size, str(image.format)
         is_small = width * height <= MAX_PIXELS and path.stat().st_size <= MAX_FILE_BYTES
     except (*DECODER_ERRORS, Image.DecompressionBombError):
         return None
-    return (width, height, kind, words) if is_small else None
-
-
-def shown_as(image: Image) -> str | None:
-    """How :func:`lossless` shows an image that browsers do not show as it is; None for one that they do."""
-    return f"{image.format} shown as PNG" if image.format in ("TIFF", "JPEG2000", "PPM") else None
+    words = f"{kind} shown as PNG" if kind in ("TIFF", "JPEG2000", "PPM") else None
+    return (width, height, kind.lower(), words) if is_small else None
 
 
 def lossless(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from medqbench_vlmeval.benchmark import QUESTION_TYPES, Comparable, Split, Task, dataset_names
 from medqbench_vlmeval.data.info import published_counts
@@ -57,19 +58,14 @@ class Evidence:
 
 def with_comparable(part: TaskResult, evidence: Evidence) -> TaskResult:
     """The numbers of a task with their ``comparable`` and its reasons: contradictions, else what is not on record."""
-    doubts = [*_data_doubts(part.task, evidence), *_style_doubts(evidence), *_image_doubts(evidence.model_use)]
+    doubts = [*_data_doubts(part.task, evidence), *_asking_doubts(evidence)]
     doubts += [*_judge_doubts(part.task, evidence.judge), *_loss_doubts(part, evidence.judge)]
     worst = Comparable.worst(doubt.best for doubt in doubts)
     reasons = dict.fromkeys(doubt.reason for doubt in doubts if doubt.best is worst)
     return replace(part, comparable=worst, not_comparable_because=tuple(reasons))
 
 
-def _no(reason: str) -> Doubt:
-    return Doubt(Comparable.NO, reason)
-
-
-def _unverified(reason: str) -> Doubt:
-    return Doubt(Comparable.UNVERIFIED, reason)
+_no, _unverified = partial(Doubt, Comparable.NO), partial(Doubt, Comparable.UNVERIFIED)
 
 
 def _data_doubts(task: Task, evidence: Evidence) -> Iterator[Doubt]:
@@ -108,22 +104,19 @@ def _data_doubts(task: Task, evidence: Evidence) -> Iterator[Doubt]:
         )
 
 
-def _style_doubts(evidence: Evidence) -> Iterator[Doubt]:
+def _asking_doubts(evidence: Evidence) -> Iterator[Doubt]:
     if others := [f"'{style[:_SHOWN]}'" for style in evidence.styles if style not in ("", "official")]:
         more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
         yield _no(f"the prompt style {', '.join(others[:_NAMED])}{more} is not the official one")
     if without := evidence.styles.get(""):
         yield _unverified(f"the prompt style {_of_replies(without, evidence.styles)} is not on record, {_WRITTEN_BY}")
+    if (use := evidence.model_use) is not None and use.images is not None and use.images.way != KIT:
+        yield _no(f"images were sent as '{use.images.way}'; the published rows were made with the kit's own encoding")
 
 
 def _of_replies(without: int, counts: Mapping[str, int]) -> str:
     total = sum(counts.values())
     return "of the replies" if without == total else f"of {without:,} of {total:,} replies"
-
-
-def _image_doubts(use: ModelUse | None) -> Iterator[Doubt]:
-    if use is not None and use.images is not None and use.images.way != KIT:
-        yield _no(f"images were sent as '{use.images.way}'; the published rows were made with the kit's own encoding")
 
 
 def _judge_doubts(task: Task, judge: JudgeSettings | None) -> Iterator[Doubt]:

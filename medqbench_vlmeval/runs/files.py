@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import chain, count
@@ -24,10 +24,8 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDIC
 from medqbench_vlmeval.data.info import canonical_index, index_key
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import (
-    check_json,
     json_object,
     opened,
-    read_bytes,
     read_json,
     read_lines,
     replacing,
@@ -84,15 +82,6 @@ def _each_once(places: Iterable[Path]) -> list[ResultPaths]:
     for paths in chain.from_iterable(map(_find, places)):
         runs.setdefault(paths.score.resolve(), paths)
     return list(runs.values())
-
-
-def refuse_twice(files: Iterable[Path]) -> None:
-    """Refuse a file that is named twice, in whatever way. Raises BadInput where one is."""
-    resolved: set[Path] = set()
-    for path in files:
-        if path.resolve() in resolved:
-            raise BadInput(f"{path} is named twice; name each run once.")
-        resolved.add(path.resolve())
 
 
 def _find(place: Path) -> list[ResultPaths]:
@@ -227,12 +216,9 @@ def read_run(paths: ResultPaths) -> Run:
 
 def read_result(path: Path) -> Result:
     """Read a score file. Raises BadInput where it is not whole, of another program, or was edited by hand."""
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-        check_json(text, path)
-        content = _parse_object(text)
-    except UnicodeDecodeError:
-        content = None
+    content = None
+    with suppress(UnicodeDecodeError):
+        content = read_json(path, _parse_object)
     if content is None:
         raise BadInput(f"{path} is not a whole JSON object: it was cut short or edited; score the run again.")
     if not _names_a_task(content):
@@ -334,16 +320,16 @@ def _shown(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _whole_number(digits: str) -> int | float | None:
-    return int(digits) if len(digits) <= _MOST_DIGITS else _finite(digits)
-
-
 def _finite(digits: str) -> float | None:
     value = float(digits)
     return value if math.isfinite(value) else None
 
 
-_DECODER = json.JSONDecoder(parse_int=_whole_number, parse_float=_finite, parse_constant=lambda _: None)
+_DECODER = json.JSONDecoder(
+    parse_int=lambda digits: int(digits) if len(digits) <= _MOST_DIGITS else _finite(digits),
+    parse_float=_finite,
+    parse_constant=lambda _: None,
+)
 
 
 def _parse_object(line: str) -> dict[str, Any] | None:
@@ -404,7 +390,10 @@ def read_judged(paths: Iterable[Path]) -> list[JudgedFile]:
         if not judged:
             raise BadInput(f"{path} holds no verdicts: none of its runs is a reasoning run; score one first.")
         files += judged
-    refuse_twice(file.path for file in files)
+    named: dict[Path, JudgedFile] = {}
+    for file in files:
+        if named.setdefault(file.path.resolve(), file) is not file:
+            raise BadInput(f"{file.path} is named twice; name each run once.")
     return files
 
 

@@ -47,19 +47,12 @@ def _batch_judges(keywords: Mapping[str, object]) -> tuple[JudgeOptions, ...]:
     return options.panel or (options,)
 
 
-def export_calls(
-    requests: Sequence[Request],
-    out: Path,
-    *,
-    force: bool = False,
-    max_lines: int = MAX_LINES,
-    max_bytes: int = MAX_BYTES,
-) -> Exported:
+def export_calls(requests: Sequence[Request], out: Path, *, force: bool = False) -> Exported:
     """Write the calls that the cache holds no answer to as batch files; nothing is written where nothing is pending.
 
     ``requests`` are prediction files, all with the judge that the first one names; no key is needed. A call counts once
     over all files. A panel gets one set of files for each of its judges (``NAME.JUDGE.jsonl``); a set that one file of
-    ``max_lines`` and ``max_bytes`` cannot hold is split (``NAME-1.jsonl``, ``NAME-2.jsonl``, ...). ``force`` replaces
+    ``MAX_LINES`` and ``MAX_BYTES`` cannot hold is split (``NAME-1.jsonl``, ``NAME-2.jsonl``, ...). ``force`` replaces
     files that are there.
 
     Raises BadInput where a file is there already; a prediction file cannot be used or is multiple-choice; the judge
@@ -97,7 +90,7 @@ def export_calls(
         parts: dict[str, dict[Path, int]] = {}
         for name, spool in spools.items():
             spool.seek(0)
-            parts[name] = plan_parts(spool, targets[name], max_lines, max_bytes)
+            parts[name] = plan_parts(spool, targets[name], MAX_LINES, MAX_BYTES)
         _refuse_existing([path for judge_parts in parts.values() for path in judge_parts], force)
         with writing(out, advice):
             for name, spool in spools.items():

@@ -141,10 +141,11 @@ def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, Path]:
     as_json, as_xlsx = paths = (out / "compare.json", out / "compare.xlsx")
     sources = [path for run_set in comparison.run_sets for run in run_set.runs for path in _files_of(run)]
     with writing(as_json):
-        for path, is_comparison in zip(paths, (_is_comparison, made_here), strict=True):
+        for path in filter(Path.is_file, paths):
             if is_any_of(path, sources):
                 raise BadInput(f"{path} would replace a file of a run; choose another --out.")
-            if path.is_file() and not is_comparison(path):
+            is_ours = made_here(path) if path is as_xlsx else {"parts", "not_compared"} <= {*(json_object(path) or ())}
+            if not is_ours:
                 raise BadInput(f"{path} was not written by 'medqbench compare'; move it away or choose another --out.")
         write_json(as_json, {**comparison.to_json(), "disagreements": disagreements_to_json(comparison)})
     write_compare(as_xlsx, comparison)
@@ -186,10 +187,6 @@ def _files_of(run: Run) -> list[Path]:
     return [*vars(run.paths).values(), *(run.paths.score.with_name(f"{stem}{ending}") for ending in (".json", ".xlsx"))]
 
 
-def _is_comparison(path: Path) -> bool:
-    return {"parts", "not_compared"} <= set(json_object(path) or ())
-
-
 @dataclass(frozen=True)
 class ComparedSample:
     """One sample of one run: ``values`` is (0 or 1,) for perception, the four verdicts for reasoning, None where the
@@ -224,7 +221,9 @@ class ComparedRun:
     def samples(self) -> dict[str, ComparedSample]:
         """The samples by index in one spelling, in an order that does not depend on the file's."""
         rows = {index_key(row.sample): row for row in self.run.rows if row.sample.task is self.task}
-        return {index: _compared_sample(rows[index]) for index in sorted(rows, key=_order)}
+        # Numbers by their size, before all other indexes.
+        order = {of: (0, len(of), of) if of.isascii() and of.isdigit() else (1, 0, of) for of in rows}
+        return {index: _compared_sample(rows[index]) for index in sorted(rows, key=order.__getitem__)}
 
 
 def _compared_sample(row: SampleRow) -> ComparedSample:
@@ -245,11 +244,6 @@ def _compared_sample(row: SampleRow) -> ComparedSample:
     known = tuple(score for score in scores if score is not None)
     whole = len(known) == len(scores)
     return ComparedSample(row, content, known if whole else None, round(math.fsum(known), 9) if whole else None)
-
-
-def _order(index: str) -> tuple[int, int, str]:
-    """Numbers by their size, before all other indexes."""
-    return (0, len(index), index) if index.isascii() and index.isdigit() else (1, 0, index)
 
 
 def _shared_tasks(run_sets: Sequence[RunSet]) -> tuple[list[tuple[Task, str | None, list[ComparedRun]]], list[str]]:

@@ -147,14 +147,15 @@ def test_a_hundred_models_in_one_export(capsys, tmp_path):
         assert {request.prompt for request in server.requests} == limited
 
 
-def test_long_exports_are_split(tmp_path):
+def test_long_exports_are_split(tmp_path, monkeypatch):
     from medqbench_vlmeval.errors import BadInput
-    from medqbench_vlmeval.workflows import Request
+    from medqbench_vlmeval.workflows import Request, batch
     from medqbench_vlmeval.workflows.batch import export_calls
 
     path = write_predictions(tmp_path, ["one", "two"])
     request = Request(path, "m", "d", tmp_path, judge={"model": "judge-1", "protocol": "rubric"}, cache=tmp_path / "c")
-    exported = export_calls([request], tmp_path / "calls.jsonl", max_lines=3)
+    monkeypatch.setattr(batch, "MAX_LINES", 3)
+    exported = export_calls([request], tmp_path / "calls.jsonl")
     assert [(part.name, n) for part, _, n in exported.files] == [
         (f"calls-{i}.jsonl", n) for i, n in ((1, 3), (2, 3), (3, 2))
     ]

@@ -193,7 +193,8 @@ class Gathered:
     places: dict[tuple[object, ...], list[int]] = field(default_factory=dict)
 
     def place_of(self, sample: Sample, folder: Path | None) -> int:
-        """A sample's place, which is a new one where it is not the same as an earlier sample."""
+        """A sample's place, which is a new one where task, index, texts or images are not those of an earlier sample; a
+        run that names no images is taken to have seen those of the others."""
         names = image_names(sample)[:_MANY_IMAGES]
         pictures = [self.pictures.setdefault((name, folder), len(self.pictures)) for name in names]
         texts = (index_key(sample), sample.question, sample.answer, sample.description)
@@ -219,14 +220,3 @@ class Gathered:
             same_index = self.samples[place]["index"] == row.sample.index
             answers.append({"s": place, **({} if same_index else {"index": row.sample.index}), **answer_json(row)})
         return answers
-
-
-def gather(runs: Sequence[Run], image_root: Path | None) -> Gathered:
-    """The samples of all runs, each held once, and each run's answers apart.
-
-    Two runs answered the same sample where task, index, question, options, answer, reference and images are the same;
-    a run that names no images is taken to have seen those of the others.
-    """
-    gathered = Gathered()
-    gathered.answers += [gathered.answers_json(run, image_root) for run in runs]
-    return gathered

@@ -16,7 +16,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable, write_text, writing
 from medqbench_vlmeval.report.figures import themed_svgs
 from medqbench_vlmeval.report.page.compared import comparison_json
-from medqbench_vlmeval.report.page.content import boards_json, gather, runs_json
+from medqbench_vlmeval.report.page.content import Gathered, boards_json, runs_json
 from medqbench_vlmeval.report.page.originals import Originals
 from medqbench_vlmeval.report.thumbnails import find_image, make_thumbnails
 from medqbench_vlmeval.runs.comparison import RunComparison
@@ -119,7 +119,8 @@ def write_page(
     """
     if not runs:
         raise BadInput("There is no run to make a page of; name at least one scored run.")
-    gathered = gather(runs, image_root)
+    gathered = Gathered()
+    gathered.answers += [gathered.answers_json(run, image_root) for run in runs]
     data = {
         "version": __version__,
         "dimensions": DIMENSION_TITLES,
