@@ -43,7 +43,9 @@ class Endpoint:
         if environment.get("BOYUE") or environment.get(self.backend, "").strip() not in ("", "official"):
             return None
         if values and self.root:
-            return address.removesuffix(self.path) + self.path, values[0]
+            # An address may hold a part of the path ('/v1'), or all of it.
+            held = next(n for n in range(len(self.path), -1, -1) if address.endswith(self.path[:n]))
+            return address + self.path[held:], values[0]
         if not values and not any(environment.get(name) for name in self.gateways):
             raise BadInput(f"{model} needs a key of {self.name}'s: set the environment variable {self.keys[0]}.")
         return None

@@ -187,19 +187,29 @@ def refuse_key(text: str | None, what: str) -> None:
         )
 
 
+def words_by_option(arguments: Sequence[str]) -> Iterator[tuple[str, str | None, bool]]:
+    """Yield each word as its option ('' for none), its value (None for none), and whether '=' joins the two."""
+    before = ""
+    for word in arguments:
+        option, joined, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        if word.startswith("--") and not joined:
+            before = word
+            yield option, None, False
+        else:
+            before = ""
+            yield option, value, bool(joined)
+
+
 def refuse_keys(words: Sequence[str]) -> None:
     """Raise BadInput for a command line with a key where none belongs, before anything shows or writes it."""
-    option = ""
-    for word in words:
-        name, equals, value = word.partition("=") if word.startswith("--") else (option, "", word)
-        option = "" if equals or not word.startswith("--") else word
-        if option:
-            refuse_key(word, "An option")
+    for name, value, joined in words_by_option(words):
+        if value is None:
+            refuse_key(name, "An option")
         elif name == "--judge-args":
             with suppress(ValueError):
                 with_texts(json.loads(value), _refuse_in_arguments)
         elif not is_secret_name(name):
-            refuse_key(name if equals else None, "An option")
+            refuse_key(name if joined else None, "An option")
             # What a URL may carry beside its path is never shown.
             shown = shown_url(value) if "://" in value else value
             refuse_key(shown, f"What is given to {name}" if name else "An argument")

@@ -33,6 +33,7 @@ from medqbench_vlmeval.judge.secrets import (
     url_secrets,
     values_named_secret,
     with_texts,
+    words_by_option,
 )
 
 # A key variable of the kit's that does not look like one.
@@ -154,19 +155,6 @@ def _shown_value(option: str, value: str) -> str:
     if isinstance(parsed, dict) and values_named_secret(parsed):
         return json.dumps(shown_extra(parsed), ensure_ascii=False)
     return shown_url(value) if "://" in value and url_secrets(value) else value
-
-
-def words_by_option(arguments: Sequence[str]) -> Iterator[tuple[str, str | None, bool]]:
-    """Yield each word as its option ('' for none), its value (None for none), and whether '=' joins the two."""
-    before = ""
-    for word in arguments:
-        option, joined, value = word.partition("=") if word.startswith("--") else (before, "", word)
-        if word.startswith("--") and not joined:
-            before = word
-            yield option, None, False
-        else:
-            before = ""
-            yield option, value, bool(joined)
 
 
 def _is_secret_option(option: str, value: str) -> bool:

@@ -309,8 +309,9 @@ def unwatched(model: Any) -> Any:
 def chosen(variable: str, choices: Sequence[str]) -> str:
     """The choice that the environment makes, in the kit's own variable where ours is not set; the first one where it
     makes none. BadInput where it is no choice."""
-    own = os.environ.get(variable, "").strip()
-    value = own or os.environ.get(variable.replace("MEDQBENCH", "VLMEVAL"), "").strip() or choices[0]
+    names = variable, variable.replace("MEDQBENCH", "VLMEVAL")
+    variable = next((name for name in names if os.environ.get(name, "").strip()), variable)
+    value = os.environ.get(variable, "").strip() or choices[0]
     if value not in choices:
         raise BadInput(f"The environment variable {variable} is '{value}'; choose one of {', '.join(choices)}.")
     return value

@@ -31,8 +31,8 @@ from medqbench_vlmeval.files import as_file_name, read_json
 from medqbench_vlmeval.judge.judges import check_judge_name, extractor_name
 from medqbench_vlmeval.judge.options import RULES, parse_judge_args
 from medqbench_vlmeval.judge.protocols import load_protocol
-from medqbench_vlmeval.judge.secrets import shown_extra
-from medqbench_vlmeval.kit.guards import shown_arguments, words_by_option
+from medqbench_vlmeval.judge.secrets import shown_extra, words_by_option
+from medqbench_vlmeval.kit.guards import shown_arguments
 from medqbench_vlmeval.kit.model_use import BYTES_VARIABLE, DETAIL_VARIABLE, IMAGE_BYTES, IMAGE_DETAILS, chosen
 from medqbench_vlmeval.kit.run_files import Job
 from medqbench_vlmeval.kit_version import InstalledKit, spells_dataset, zoo_models

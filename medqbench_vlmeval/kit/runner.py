@@ -262,10 +262,9 @@ def _check_registered(options: RunOptions) -> None:
 
     if options.of_zoo:
         refuse_unknown("model", options.models, supported_VLM, OTHER_MODELS)
-        known = [
-            ALL_DATASET_NAMES.get(options.official_name(name).removesuffix(ROBUSTNESS)) for name in options.datasets
-        ]
-        pairs = options.mode != "eval" and any(of and Task.COMPARATIVE in of.task.parts for of in known)
+        names = (options.official_name(name).removesuffix(ROBUSTNESS) for name in options.datasets)
+        tasks = [part for name in names if name in ALL_DATASET_NAMES for part in ALL_DATASET_NAMES[name].task.parts]
+        pairs = options.mode != "eval" and Task.COMPARATIVE in tasks
         for model in filter(lambda name: pairs and _takes_one_image(supported_VLM[name]), options.models):
             raise BadInput(
                 f"{model} would be shown only the first image of a pair: its class in the kit takes one image. "

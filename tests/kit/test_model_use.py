@@ -158,6 +158,9 @@ def test_openai_class(kit, tmp_path, noisy, monkeypatch, way, forms, details):
 def test_the_variable_of_a_patched_kit_makes_the_same_choice(kit, monkeypatch):
     monkeypatch.setenv("VLMEVAL_IMAGE_BYTES", "original")
     assert chosen(BYTES_VARIABLE, IMAGE_BYTES) == "original"
+    monkeypatch.setenv("VLMEVAL_IMAGE_BYTES", "jpeg")
+    with pytest.raises(BadInput, match="VLMEVAL_IMAGE_BYTES is 'jpeg'"):
+        chosen(BYTES_VARIABLE, IMAGE_BYTES)
     monkeypatch.setenv(BYTES_VARIABLE, "kit")
     assert chosen(BYTES_VARIABLE, IMAGE_BYTES) == "kit"
     _, options = read_options(["--data", PERCEPTION, "--model", "MedQ-Chance", "--image-bytes", "kit"])

@@ -118,6 +118,7 @@ GEMINI, MISTRAL = "gemini-2.5-pro", "mistral-medium-2505"
 OPENAI_FORM = [
     ("Gemini-2.5-Pro", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "", GOOGLES, GEMINI),
     ("Gemini-2.5-Pro", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "/", GOOGLES, GEMINI),
+    ("Gemini-2.5-Pro", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL", "/v1beta/", GOOGLES, GEMINI),
     ("Grok-4", "XAI_API_KEY", "XAI_API_BASE", "/v1", OPENAIS, "grok-4-0709"),
     ("Mistral-Medium-3", "MISTRAL_API_KEY", "MISTRAL_API_BASE", "/v1", OPENAIS, MISTRAL),
     ("Mistral-Medium-3", "MISTRAL_API_KEY", "MISTRAL_API_BASE", OPENAIS, OPENAIS, MISTRAL),
