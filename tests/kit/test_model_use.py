@@ -14,6 +14,7 @@ from PIL import Image
 
 from medqbench_vlmeval.benchmark import parse_dataset_name
 from medqbench_vlmeval.data import load_dataset
+from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.kit.model_use import (
     BYTES_VARIABLE,
     DETAIL_VARIABLE,
