@@ -104,7 +104,7 @@ setup(
         "openai>=1.50",
         "pydantic>=2.7",
         "json_repair>=0.30",
-        "validators>=0.28",
+        "validators>=0.35",
         "confusable-homoglyphs>=3.3",
         "huggingface_hub>=0.26",
         "jinja2>=3.1",
