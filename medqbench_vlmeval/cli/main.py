@@ -36,8 +36,6 @@ app.add_typer(setup.data_app, name="data")
 app.add_typer(judge.app, name="judge")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(setup.patch_app, name="patch")
-for _command in (analysis.compare, analysis.report, score.score, analysis.robustness, analysis.push, view.view):
-    app.command()(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -67,6 +65,8 @@ def _run(
     # The options are here for shells that complete them; _dispatch() takes every run to the kit's parser.
 
 
+for _command in (score.score, view.view, analysis.compare, analysis.report, analysis.robustness, analysis.push):
+    app.command()(_command)
 app.command("import")(score.import_results)
 app.command()(setup.doctor)
 app.command("list")(setup.list_names)

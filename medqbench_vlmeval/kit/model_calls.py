@@ -181,9 +181,8 @@ def missing_weights(models: Mapping[str, object], kit: InstalledKit) -> dict[str
         for path in [*given, *of_zoo, published.settings.get("model_path")][:1]:
             if isinstance(path, str) and (problem := _missing(path)):
                 missing[model] = (
-                    f"The weights of {model} cannot be had: {problem}. Give a local path ('model_path' of a model in "
-                    "--config), a mirror of the hub (HF_ENDPOINT=URL), or a cache that holds them (HF_HOME=FOLDER). "
-                    f"{_LEAVE_OUT}"
+                    f"The weights of {model} cannot be had: {problem}. Or give a local path ('model_path' of a model "
+                    f"in --config), or a cache that holds them (HF_HOME=FOLDER). {_LEAVE_OUT}"
                 )
     return missing
 

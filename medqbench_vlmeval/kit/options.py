@@ -55,7 +55,7 @@ _CLASSES = dict(zip(_CLASS_NAMES, Task, strict=True))
 # The kit's parser takes abbreviations; of options that may hold a key none must slip past this module.
 _ABBREVIATED_KEY = re.compile(r"--(?:ke|judge-ke?|judge-arg?|judge-ar)(?:=|$)")
 
-OTHER_MODELS = "'vlmutil mlist all' lists them; a served model is named freely together with --base-url."
+OTHER_MODELS = "'medqbench list models' lists them; a served model is named freely together with --base-url."
 
 Entries = Mapping[str, Mapping[str, object]]
 """What ``--config`` or ``--data-config`` give by each dataset's name: arguments for its class."""

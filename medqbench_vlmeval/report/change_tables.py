@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import MEASURES, OVERALL
-from medqbench_vlmeval.report.table import Entry, Kind, Table, columns, table, task_kind
+from medqbench_vlmeval.report.table import EXTRA, Column, Entry, Kind, Table, columns, table, task_kind
 from medqbench_vlmeval.scoring.changes import Difference
 
 
@@ -27,7 +27,8 @@ def change_tables(differences: Sequence[Difference]) -> Iterator[Table]:
             for name in names if task_kind(result.task) == kind else ():
                 of_both = of.theirs.get(name), result[result.task].measures[name].value
                 rows.append((result.model, result.dataset, of.foreign.tool, name, *of_both))
-        heads = columns("Model", "Dataset", "Scored by", "Measure", ("Theirs", kind), ("Ours", kind))
+        heads = columns("Model", "Dataset", "Measure", ("Theirs", kind), ("Ours", kind))
+        heads.insert(2, Column("Scored by", optional=EXTRA))
         if rows:
             yield table(title, heads, rows)
     results = [(of.run.result.model, of.run.result.dataset, of.reasons) for of in differences]

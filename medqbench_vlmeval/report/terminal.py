@@ -67,6 +67,7 @@ def _print_table(part: Table, console: Console, before_another: bool) -> None:
         [_safe(f"{'*' if item.few and item.value is not None else ''}{words(item)}", console) for item in items]
         for _, items in plain.rows
     ]
+    notes = [*plain.notes, *([FEW_NOTE] if plain.has_few else [])]
     widths, gap = (_fitting(plain, cells, console.width) if console.is_terminal else None) or (None, 0)
     _print_line(plain.title, console, "bold" if widths else None)
     if widths is None and console.is_terminal:
@@ -89,9 +90,8 @@ def _print_table(part: Table, console: Console, before_another: bool) -> None:
             grid.add_row(*(Text(row[at]) for at in widths if at < len(row)), style=_STYLES[look])
         console.print(grid)
         if gone := [column.head for at, column in enumerate(plain.columns) if at not in widths]:
-            _print_line(f"! no room for: {', '.join(gone)} (in a wider terminal, or a pipe)", console)
-    notes = [f"! {note}" for note in (*plain.notes, *([FEW_NOTE] if plain.has_few else []))]
-    for note in [*notes, ""] if notes and before_another else notes:
+            notes.insert(0, f"no room for: {', '.join(gone)} (in a wider terminal, or a pipe)")
+    for note in [f"! {note}" for note in notes] + [""] * (bool(notes) and before_another):
         _print_line(note, console)
 
 
