@@ -111,12 +111,12 @@ def import_results(
             *change_tables(list(imports.scored.values())),
             *left_tables("Not scored", imports.failed),
             *left_tables("Not taken", imports.passed_over),
-            f"Results and leaderboard: {place}",
+            *([f"Results and leaderboard: {place}"] if imports.scored else []),
         ],
         [of.file for of in imports.scored.values()],
     )
     if failed:
-        raise RunFailed(f"Of these benchmarks {len(failed)} files were not scored: {next(iter(failed.values()))}")
+        raise RunFailed(f"Not scored: {len(failed)} of these benchmarks' files, first {next(iter(failed.values()))}")
 
 
 # Counts of an estimate and how soon a narrow terminal goes without each, the highest first.

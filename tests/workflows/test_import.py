@@ -105,7 +105,7 @@ def test_a_work_folder_is_imported_once_and_says_what_it_left(tmp_path, capsys):
     before = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
     code, out, err = run(capsys, "import", work, "--json")
     assert code == 1
-    assert "3 files were not scored" in err
+    assert "Not scored: 3 of these benchmarks' files" in err
     found = json.loads(out)
     names = {of["file"].rpartition("/")[2]: of for of in found["imported"]}
     assert {*names} == {"Some_VLM_MedqbenchMCQ_test.tsv", "Some_VLM_MedqbenchCaption_test.tsv"}
