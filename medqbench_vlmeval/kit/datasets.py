@@ -52,7 +52,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
     MODALITY = "IMAGE"
     TYPE = "VQA"
     TASK: ClassVar[Task]
-    # Read by the kit's local mode; kit.registration makes the api mode honour it too.
+    # Read by the kit's local mode; kit.model_use makes the api mode honour it too.
     force_use_dataset_prompt = True
 
     @classmethod

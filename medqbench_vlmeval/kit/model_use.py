@@ -545,7 +545,8 @@ def _watched_produce(produce: Callable[..., Any], own: type) -> Callable[..., An
             of_run = cfg.dataset_name, cfg.total_samples
             recorder = ModelRecorder(cfg.model_name, Path(cfg.result_file), bool(existing_results), *of_run)
             recorder.n_done, cfg.medqbench_recorder = len(existing_results), recorder
-            recorder.watch(cfg.model_obj)
+            # As local mode does where a dataset has ``force_use_dataset_prompt``; no other dataset sees this object.
+            recorder.watch(cfg.model_obj).use_custom_prompt = lambda _dataset: False
         produced: int = await produce(self, cfg, existing_results)
         return produced
 

@@ -8,7 +8,6 @@ and none of ``vlmeval.config`` in :func:`register_datasets`, which runs before t
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -53,7 +52,6 @@ def register_models() -> None:
     for alias, model in PUBLISHED_MODELS.items():
         if (entry := _entry_of(model, supported_VLM)) is not None:
             supported_VLM.setdefault(alias, entry)
-    keep_dataset_prompts()
 
 
 def _entry_of(model: PublishedModel, zoo: Mapping[str, Any]) -> Callable[..., Any] | None:
@@ -90,24 +88,3 @@ class AliasOf(partial):  # type: ignore[type-arg]
         model = super().__call__(*args, **{**self.published.official, **place, "key": called[1], **given})
         setattr(model, at.argument, called[0])
         return model
-
-
-def keep_dataset_prompts() -> None:
-    """Make the api-mode pipeline honour ``force_use_dataset_prompt``, as local mode does; idempotent. The pipeline of
-    both supported kits lets a model put its own prompt in the place of the benchmark's."""
-    from vlmeval.inference_api import APIEvalPipeline
-
-    produce = APIEvalPipeline._produce_image_tasks
-    if getattr(produce, "keeps_dataset_prompts", False):
-        return
-
-    @functools.wraps(produce)
-    async def produce_image_tasks(self: Any, cfg: Any, existing_results: dict[str, Any]) -> int:
-        if getattr(cfg.dataset_obj, "force_use_dataset_prompt", False):
-            # The pipeline builds one model object a dataset, so nothing else sees this one.
-            cfg.model_obj.use_custom_prompt = lambda _dataset: False
-        produced: int = await produce(self, cfg, existing_results)
-        return produced
-
-    produce_image_tasks.keeps_dataset_prompts = True  # type: ignore[attr-defined]
-    APIEvalPipeline._produce_image_tasks = produce_image_tasks
