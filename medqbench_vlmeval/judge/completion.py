@@ -207,13 +207,11 @@ def failure_in(body: Any, status: int, mask: Callable[[str], str], otherwise: st
         meant = by_words if meant == 502 or by_words == 402 else meant
     code = "insufficient_quota" if _MEANINGS[0][1].search(said) else ""
     wait = _WAIT.search(_words(body) or otherwise)
-    return Failed(meant, code or str(inside(body, "error", "code")), words, status, _seconds(wait) if wait else None)
-
-
-def _seconds(wait: re.Match[str]) -> float | None:
-    if not wait["m"] and not wait["s"]:
-        return None
-    return 60.0 * int(wait["m"] or 0) + float(wait["s"] or 0) * (0.001 if (wait["unit"] or "").startswith("m") else 1.0)
+    seconds = None
+    if wait and (wait["m"] or wait["s"]):
+        scale = 0.001 if (wait["unit"] or "").startswith("m") else 1.0
+        seconds = 60.0 * int(wait["m"] or 0) + float(wait["s"] or 0) * scale
+    return Failed(meant, code or str(inside(body, "error", "code")), words, status, seconds)
 
 
 def read_completion(body: Any, mask: Callable[[str], str] = str, status: int = 200, otherwise: str = "") -> Reply:

@@ -86,7 +86,9 @@ class Protocol:
         if self.code_marker:
             digest = sha256_text(f"{prediction}\0{reference}")
             code = digest[:_CODE_LENGTH].translate(_LETTERS)
-            values = {marker: _marked(text, code) for marker, text in values.items()} | {self.code_marker: code}
+            lines = {marker: text.splitlines() or [""] for marker, text in values.items()}
+            values = {marker: "\n".join(f"{code}| {line}" for line in of) for marker, of in lines.items()}
+            values[self.code_marker] = code
         markers = re.compile("|".join(re.escape(marker) for marker in values))
         filled = markers.sub(lambda marker: values[marker.group()], self.questions(task)[question])
         return filled.encode("utf-8", errors="replace").decode("utf-8")
@@ -101,11 +103,6 @@ class Protocol:
         """The hash of all templates."""
         named = {task.value: dict(templates) for task, templates in self.templates.items()}
         return sha256_text(json.dumps(named, sort_keys=True))
-
-
-def _marked(text: str, code: str) -> str:
-    """The text with the code before each line, whatever ends its lines."""
-    return "\n".join(f"{code}| {line}" for line in text.splitlines() or [""])
 
 
 def split_name(name: str) -> tuple[str, int | None]:

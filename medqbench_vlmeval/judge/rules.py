@@ -156,7 +156,9 @@ def _relation(key: Key, finding: Finding, others: Mapping[Key, Finding]) -> int:
 def _support(task: Task, text: _Text) -> int:
     """How well a text's findings support its conclusion, 0-2."""
     if task is Task.COMPARATIVE:
-        first, second = (_balance(text.findings, image) for image in (1, 2))
+        # Burden of an image less its merits.
+        said = [(at, finding.strength - ("good" in finding.sides)) for (_, at), finding in text.findings.items()]
+        first, second = (sum(weight for at, weight in said if at == image) for image in (1, 2))
         if text.conclusion == SAME:
             return 2 if first == second else 1
         if first == second:
@@ -171,13 +173,6 @@ def _support(task: Task, text: _Text) -> int:
     else:
         levels = ["usable", "reject"] if burden <= 5 else ["reject"]
     return 2 - min(steps_apart(task, text.conclusion, level) for level in levels)
-
-
-def _balance(findings: Mapping[Key, Finding], image: int) -> int:
-    """Burden of an image less its merits."""
-    of_image = [finding for (_, at), finding in findings.items() if at == image]
-    bad = sum(finding.strength for finding in of_image if "bad" in finding.sides)
-    return bad - sum("good" in finding.sides for finding in of_image)
 
 
 def _names(keys: Sequence[Key]) -> str:

@@ -231,12 +231,8 @@ def _words(conclusion: str | int | None) -> str | None:
     return _IMAGES.get(conclusion, str(conclusion)) if conclusion else None
 
 
-def add_reliability(book: Book, runs: Sequence[TaskRun]) -> None:
-    """Write how far verdicts repeat between rounds and between judges; a result without them gets no sheet."""
-    book.add_tables(RELIABILITY, [part for run in runs for part in _reliability(run)])
-
-
-def _reliability(run: TaskRun) -> Iterator[Table]:
+def reliability(run: TaskRun) -> Iterator[Table]:
+    """How far verdicts repeat between rounds and between judges; of a result without them nothing."""
     title, measures, result = TASK_TITLES[run.task], MEASURES[run.task], run.result
     if result.between_rounds:
         heads = columns(("Pairs", "count"), ("Same, %", "share"), ("Kappa", "score"), ("Mean difference", "score"))

@@ -37,7 +37,7 @@ def write_workbook(path: Path, run: Run) -> None:
     run_tables.add_groups(book, runs)
     run_tables.add_modalities(book, runs, samples, images)
     finding_tables.add_conclusions(book, runs, samples)
-    finding_tables.add_reliability(book, runs)
+    book.add_tables(finding_tables.RELIABILITY, [each for run in runs for each in finding_tables.reliability(run)])
     sample_tables.add_samples(book, runs, samples, images)
     if charts is not None:
         add_charts(book, charts, measured)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import count
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS
 from medqbench_vlmeval.data import ImageStore
@@ -130,7 +130,9 @@ def hashes(row: SampleRow) -> dict[str, str]:
 
 def _filled_in(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
     """The ratings of a filled sheet or a table of one's own."""
-    header, *body = _table(path)
+    (header, *body), _ = read_texts(path, "a file of ratings", _READERS)
+    if not body:
+        raise BadInput(f"{path} has no rows of ratings.")
     columns: dict[str, int] = {}
     for position, cell in enumerate(header):
         columns.setdefault(_spelled(cell), position)
@@ -210,13 +212,6 @@ def _json(path: Path, source: IO[bytes]) -> list[list[str]]:
 _READERS = {**READERS, ".csv": _csv, ".json": _json}
 
 
-def _table(path: Path) -> list[list[str]]:
-    table, _ = read_texts(path, "a file of ratings", _READERS)
-    if len(table) < 2:
-        raise BadInput(f"{path} has no rows of ratings.")
-    return table
-
-
 def _score(text: str, where: str) -> float | None:
     if not text:
         return None
@@ -229,11 +224,6 @@ def _score(text: str, where: str) -> float | None:
     return score
 
 
-def _is_entry(entry: object) -> bool:
-    texts = isinstance(entry, dict) and all(isinstance(value, str | None) for value in entry.values())
-    return texts and "index" in cast("dict[str, Any]", entry)
-
-
 def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[str, Mapping[str, Any]]:
     """The key's entries by rating id: of the file given, of the one named as the sheet, or of one beside it. Each rater
     fills a copy of the sheet, so that its name need not be the key's. ``ids`` are the rated ones with the numbers of
@@ -243,7 +233,8 @@ def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[s
     for candidate in candidates:
         content = (json_object(candidate) or {}).get("ratings")
         entries: dict[str, Any] = content if isinstance(content, dict) else {}
-        is_key = content == entries and all(map(_is_entry, entries.values()))
+        is_key = content == entries and all(isinstance(entry, dict) and "index" in entry for entry in entries.values())
+        is_key = is_key and all(isinstance(text, str | None) for entry in entries.values() for text in entry.values())
         unknown = [rating_id for rating_id in ids if rating_id not in entries]
         if is_key and not unknown:
             return entries

@@ -90,8 +90,6 @@ def _write(folder: Path, entries: Sequence[Entry]) -> Path:
     write_json(path, {"format": FORMAT, "version": _VERSION, "note": _NOTE, "runs": runs, "published": published})
     for task, rows in rows_of(entries).items():
         write_text(folder / CSV_FILES[task], csv_board({task: rows}))
-    # Its name in versions before; what it held is in the file of today's name.
-    (folder / "no_reference.csv").unlink(missing_ok=True)
     return path
 
 
