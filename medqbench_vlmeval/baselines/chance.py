@@ -66,8 +66,7 @@ def read_message(message: Sequence[Mapping[str, str]]) -> Prompt:
     """Split the kit's list of ``{'type': 'image' | 'text', 'value': ...}`` parts."""
     images = tuple(part["value"] for part in message if part["type"] == "image")
     text = "\n".join(part["value"] for part in message if part["type"] == "text")
-    question = _INLINE.sub("", _LINE.sub("", text)).strip()
-    return Prompt(images, text, question, parse_options(text))
+    return Prompt(images, text, _INLINE.sub("", _LINE.sub("", text)).strip(), parse_options(text))
 
 
 def reply(message: Sequence[Mapping[str, str]], seed: str = DEFAULT_SEED) -> str:

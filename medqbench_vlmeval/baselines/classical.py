@@ -46,8 +46,7 @@ class Discriminant:
 
     def posterior(self, measured: Mapping[str, float]) -> dict[str, float]:
         """Class probabilities of one picture's statistics; they sum to 1."""
-        vector = np.array([measured[name] for name in self.names])
-        point = (vector - self.centre) @ self.whiten
+        point = (np.array([measured[name] for name in self.names]) - self.centre) @ self.whiten
         classes = list(self.means)
         distance = np.array([float(((point - self.means[name]) ** 2).sum()) for name in classes])
         score = np.log([self.priors[name] for name in classes]) - 0.5 * distance
@@ -193,8 +192,7 @@ def examine(path: str, modality: str | None = None) -> Finding:
     kind = modality or max(kinds, key=lambda name: kinds[name])
     chances = model["faults"][kind].posterior(measured)
     keys = [key for key in FAULTS if f"{key} mild" in chances]
-    grades = {key: (chances[f"{key} mild"], chances[f"{key} severe"]) for key in keys}
-    return Finding(kind, chances["none"], grades)
+    return Finding(kind, chances["none"], {key: (chances[f"{key} mild"], chances[f"{key} severe"]) for key in keys})
 
 
 def _level_letter(prompt: Prompt, levels: Mapping[str, float], finding: Finding) -> str:

@@ -241,8 +241,7 @@ def robustness(
     # The second pass's own name says as well which data are meant.
     known = SECOND_PASS_NAMES.get(data or "")
     sample_set = load(known.first_pass.text if known else data) if data is not None else None
-    request = PassesRequest(first, second, names.model, names.dataset, out, sample_set, stem=names.stem)
-    passes = compare_passes(request)
+    passes = compare_passes(PassesRequest(first, second, names.model, names.dataset, out, sample_set, stem=names.stem))
     options.print_result(
         as_json, lambda: passes.result, lambda: robustness_tables(passes.comparison), vars(passes.paths).values()
     )

@@ -78,8 +78,7 @@ def import_answers(
 
     batch_files.require_answers(answers)
     with ReplyCache() as replies:
-        mask = Mask(JudgeOptions().secrets())
-        report = batch_files.import_answers(answers, replies, mask, judge, replace=force)
+        report = batch_files.import_answers(answers, replies, Mask(JudgeOptions().secrets()), judge, replace=force)
     if as_json:
         print_json(vars(report))
     else:

@@ -114,8 +114,7 @@ def list_names(
 
     found = catalogue(kind, words)
     heads = [column.head.replace(" ", "_") for column in found.columns]
-    rows = [dict(zip(heads, row.entries, strict=True)) for row in found.rows]
-    print_result(as_json, lambda: rows, lambda: [found])
+    print_result(as_json, lambda: [dict(zip(heads, row.entries, strict=True)) for row in found.rows], lambda: [found])
 
 
 @dataclass(frozen=True)

@@ -289,5 +289,4 @@ def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool,
 
 def _listed(header: Sequence[str]) -> str:
     names = [name if len(name) <= 40 else f"{name[:40]}..." for name in header[:40]]
-    more = f" and {len(header) - 40} more" if len(header) > 40 else ""
-    return ", ".join(names) + more
+    return ", ".join(names) + (f" and {len(header) - 40} more" if len(header) > 40 else "")

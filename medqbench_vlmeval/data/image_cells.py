@@ -156,8 +156,7 @@ class KeptImages:
                 return self.add(store.put(_decoded(cell, ""), "", window))
             name = _name(cell, window)
             with contextlib.suppress(BadInput, RunFailed):
-                image = folder.image(store, cell, "", window, decode=False, fetch=self.fetch)
-                self.add(replace(image, ref=name))
+                self.add(replace(folder.image(store, cell, "", window, decode=False, fetch=self.fetch), ref=name))
             return name
 
         return RowImages(partial(_names, name_of=name_of), workers=_WORKERS)

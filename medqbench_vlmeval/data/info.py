@@ -131,8 +131,7 @@ def describe(sample_set: SampleSet, others: Sequence[SampleSet] = (), alike: boo
         if task.is_choice:
             counts["answer"] = dict(sorted(Counter(str(sample.answer) for sample in samples).items()))
             blind = blind_scores(samples, measure_axis(task))
-        digest = samples_sha256(samples)
-        parts[task] = PartInfo(len(samples), len(images), counts, source, digest, published, blind)
+        parts[task] = PartInfo(len(samples), len(images), counts, source, samples_sha256(samples), published, blind)
     repeats, names = find_repeats([sample_set, *others], alike), [other.name for other in others]
     return DataInfo(sample_set.name, sample_set.task, len(sample_set.samples), parts, repeats, names)
 

@@ -230,8 +230,7 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
         uri = f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
         try:
             if self.path.is_file():
-                connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-                self._connection = _prepared(connection, read_only=True)
+                self._connection = _prepared(sqlite3.connect(uri, uri=True, check_same_thread=False), read_only=True)
         except sqlite3.Error as error:
             self._warn("read (%s): it is taken to be empty", error)
 

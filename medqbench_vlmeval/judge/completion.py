@@ -261,5 +261,4 @@ def _plain(word: str) -> str:
 def masked(reply: Reply, mask: Callable[[str], str]) -> Reply:
     """A reply without the secrets that a server has put into it."""
     texts = tuple(text if text is None else mask(text) for text in reply.texts)
-    endings = tuple(map(mask, reply.endings))
-    return replace(reply, texts=texts, served_as=mask(reply.served_as), endings=endings)
+    return replace(reply, texts=texts, served_as=mask(reply.served_as), endings=tuple(map(mask, reply.endings)))

@@ -83,8 +83,7 @@ class PanelJudge:
         n_calls = [member.n_calls(samples, predictions) for member in self.members]
         of_members: list[list[Judged]] = []
         for member, before in zip(self.members, accumulate(n_calls, initial=0), strict=False):
-            listen = _as_panels(on_progress, before, sum(n_calls))
-            of_members.append(member.judge(samples, predictions, listen))
+            of_members.append(member.judge(samples, predictions, _as_panels(on_progress, before, sum(n_calls))))
         return [self._combined(judged) for judged in zip(*of_members, strict=True)]
 
     def _combined(self, judged: Sequence[Judged]) -> Judged:

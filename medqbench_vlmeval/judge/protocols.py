@@ -84,8 +84,7 @@ class Protocol:
         request can carry, become question marks."""
         values = {self.answer_marker: self.guard(prediction), self.reference_marker: self.guard(reference)}
         if self.code_marker:
-            digest = sha256_text(f"{prediction}\0{reference}")
-            code = digest[:_CODE_LENGTH].translate(_LETTERS)
+            code = sha256_text(f"{prediction}\0{reference}")[:_CODE_LENGTH].translate(_LETTERS)
             lines = {marker: text.splitlines() or [""] for marker, text in values.items()}
             values = {marker: "\n".join(f"{code}| {line}" for line in of) for marker, of in lines.items()}
             values[self.code_marker] = code

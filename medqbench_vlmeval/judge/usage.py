@@ -118,8 +118,7 @@ def _read(path: Path) -> _PriceFile:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        content = read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
-        return TypeAdapter(_PriceFile).validate_json(content)
+        return TypeAdapter(_PriceFile).validate_json(read_bytes(path, _MOST_BYTES).decode("utf-8-sig"))
     except BadInput as error:
         raise BadInput(f"The price table cannot be read: {error}") from None
     except ValidationError as error:

@@ -173,8 +173,7 @@ class ModelRecorder:
         with self._lock:
             self._calls += 1
             self.n_done, self.n_failed = self.n_done + 1, self.n_failed + (not answered)
-            failures = f"{self.n_failed:,} failed" if self.n_failed else ""
-            self.progress.told("inference", self.n_done, self.n, failures)
+            self.progress.told("inference", self.n_done, self.n, f"{self.n_failed:,} failed" if self.n_failed else "")
             due = time.monotonic() - self._written > _WRITE_EVERY
         if due:
             self.write()

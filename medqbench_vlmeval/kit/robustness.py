@@ -59,8 +59,7 @@ def add_second_passes(words: Sequence[str], options: RunOptions) -> tuple[list[s
     parser.add_argument("--data", nargs="+")
     parser.add_argument("--data-config")
     rest = parser.parse_known_args(words)[1]
-    config = ["--data-config", json.dumps(entries)] if options.entries else []
-    return ["--data", *names, *config, *rest], both, notes
+    return ["--data", *names, *(["--data-config", json.dumps(entries)] if options.entries else []), *rest], both, notes
 
 
 def evaluate_second_pass(
@@ -71,8 +70,7 @@ def evaluate_second_pass(
     two files do not belong together."""
     model, _ = locate_run(eval_file, dataset)
     first = _first_pass_file(eval_file, model, dataset)
-    request = PassesRequest(first, eval_file, model, dataset, eval_file.parent, first_set, only)
-    result = compare_passes(request).result
+    result = compare_passes(PassesRequest(first, eval_file, model, dataset, eval_file.parent, first_set, only)).result
     # Numbers for the kit's status file, under names that no result of the benchmark has.
     if result["robustness_of"] == Task.PERCEPTION.value:
         numbers = {

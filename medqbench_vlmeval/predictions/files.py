@@ -100,8 +100,7 @@ def read_predictions(path: Path, columns_named: Named | None = None) -> Predicti
             )
         reason = failure_reason(text)
         status = PredictionStatus.OK if reason is None else PredictionStatus.INFERENCE_FAILED
-        cut = suffix == ".xlsx" and len(text) >= CELL_LIMIT
-        predictions.append(Prediction(index, text, status, cut, reason))
+        predictions.append(Prediction(index, text, status, suffix == ".xlsx" and len(text) >= CELL_LIMIT, reason))
     return PredictionTable(path, sha256, columns, tuple(rows), tuple(predictions), columns_named or {})
 
 

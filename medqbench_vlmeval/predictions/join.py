@@ -57,8 +57,7 @@ def _reply(sample: Sample, prediction: Prediction, of_own_run: bool) -> Predicti
     said = prediction.text.lower() in options or (bool(options) and of_own_run)
     if prediction.text not in _NO_VALUE or said:
         return prediction
-    why = f"no text ({prediction.text})"
-    return replace(prediction, status=PredictionStatus.INFERENCE_FAILED, failure=why)
+    return replace(prediction, status=PredictionStatus.INFERENCE_FAILED, failure=f"no text ({prediction.text})")
 
 
 def rows_of(samples: Sequence[Sample], table: PredictionTable) -> dict[str, int]:

@@ -104,8 +104,7 @@ class SourceModule:
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             return self._text(inner(node.left), node) + self._text(inner(node.right), node)
         if isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
-            keys = [inner(key) for key in node.keys if key is not None]
-            return dict(zip(keys, map(inner, node.values), strict=True))
+            return dict(zip([inner(key) for key in node.keys if key is not None], map(inner, node.values), strict=True))
         if isinstance(node, ast.List | ast.Tuple):
             return [inner(item) for item in node.elts]
         raise unexpected(self.path, f"line {node.lineno} is more than a constant text")

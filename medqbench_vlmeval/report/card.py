@@ -50,8 +50,7 @@ def run_card(result: Result) -> str:
     what = f"{tasks} on {markdown_text(result.dataset)}, {markdown_text(_minute(result.settings.created))}."
     if result.baseline:
         what += " A baseline without weights, for orientation."
-    benchmark = benchmarks(run.task for run in result.tasks)
-    blocks = [f"# {markdown_text(result.model)} on {benchmark}", what]
+    blocks = [f"# {markdown_text(result.model)} on {benchmarks(run.task for run in result.tasks)}", what]
     for run in result.tasks:
         status = f"{run.result.comparable.words.capitalize()} with the published results"
         reasons = "; ".join(map(markdown_text, run.result.not_comparable_because))

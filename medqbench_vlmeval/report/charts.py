@@ -64,8 +64,7 @@ def add_standings(book: Book, sheet: Sheet, tasks: Mapping[Task, Sequence[NamedR
     """Draw on a sheet the runs of each task among the published rows, and add the sheet of the charts' data."""
     pages = []
     for task, runs in tasks.items():
-        rows = [(run.row, run.label, look_of(run.place).colour) for run in runs]
-        pages.append([_standing(task, rows)])
+        pages.append([_standing(task, [(run.row, run.label, look_of(run.place).colour) for run in runs])])
     _draw(book, sheet, pages)
 
 

@@ -45,8 +45,7 @@ def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: i
     head = sheet.add_table(table("", columns, zip(*entries, strict=True)), filters=True)
     if len(rows) > limit:
         sheet.append()
-        where = sheet.book.whole_text_in
-        sheet.append([f"The first {limit:,} of {len(rows):,} samples; all of them are in {where}."])
+        sheet.append([f"The first {limit:,} of {len(rows):,} samples; all of them are in {sheet.book.whole_text_in}."])
     return head
 
 

@@ -300,8 +300,7 @@ class Sheet:
     def _lay_out(self) -> None:
         """Give columns their widths, sentences their cells and rows their heights."""
         last = max(self._widths, default=1)
-        widths = [self._widths.get(at, 8.43) for at in range(1, max(last, 20) + 1)]
-        ends = list(accumulate(widths))
+        ends = list(accumulate([self._widths.get(at, 8.43) for at in range(1, max(last, 20) + 1)]))
         for row, text, fill in self._sentences:
             room = min(_PAGE, len(text) + _PAD, max(ends[last - 1], 0.8 * _PAGE))
             columns = next((at for at, end in enumerate(ends, 1) if end >= room), len(ends))

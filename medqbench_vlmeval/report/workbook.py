@@ -25,8 +25,7 @@ def write_workbook(path: Path, run: Run) -> None:
     RunFailed where the file cannot be written.
     """
     runs, samples = run.result.tasks, run.rows
-    mark = run_tables.sheet_mark([run.result])
-    book = Book(whole_text_in=run.paths.samples.name, reserved=_RESERVED, mark=mark)
+    book = Book(whole_text_in=run.paths.samples.name, reserved=_RESERVED, mark=run_tables.sheet_mark([run.result]))
     images = sample_tables.ImageFiles(runs, path.parent)
     run_tables.add_overview(book, runs)
     measured = [part for part in runs if part.result.overall.value is not None]
@@ -52,8 +51,7 @@ def write_many(path: Path, results: Sequence[Result], comparison: RunComparison 
     are no runs or more than 500. Raises RunFailed where the file cannot be written.
     """
     tasks = many_tables.runs_by_task(results)
-    mark = run_tables.sheet_mark(results, some=True)
-    book = Book(whole_text_in="the runs' _score.json", mark=mark)
+    book = Book(whole_text_in="the runs' _score.json", mark=run_tables.sheet_mark(results, some=True))
     many_tables.add_many_overview(book, tasks)
     charts = book.add_fixed(CHARTS)
     many_tables.add_task_sheets(book, tasks)

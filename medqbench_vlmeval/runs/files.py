@@ -453,8 +453,7 @@ def write_run(run: Run, write_report: Callable[[Path], None] | None = None) -> N
         score = stack.enter_context(replacing(run.paths.score))
         if write_report is not None:
             write_report(stack.enter_context(replacing(run.paths.report)))
-        samples = stack.enter_context(replacing(run.paths.samples))
-        write_jsonl(samples, (row_to_json(row) for row in run.rows))
+        write_jsonl(stack.enter_context(replacing(run.paths.samples)), (row_to_json(row) for row in run.rows))
         write_json(score, result_to_json(run.result))
         _archive_previous(run)
 

@@ -66,8 +66,7 @@ class Origin:
             path, origin, used = None, "prediction file", columns.get(task, ColumnUse())
             if source is not None:
                 path, origin, used = str(source.path), source.origin, source.columns
-                same_file = sha256 == source.sha256
-                sha256, revision = source.sha256, source.revision or (revision if same_file else None)
+                sha256, revision = source.sha256, source.revision or (revision if sha256 == source.sha256 else None)
             if sha256 and not revision and origin != "embedded":
                 revision = hub_revision_of(sha256)
             digest, forms = samples_sha256(of_task), _forms_of(of_task)

@@ -80,8 +80,7 @@ def top_of(task: Task, measure: str = OVERALL) -> float:
     """The end of a measure's scale: 100 (percent), 2 (a dimension) or 8 (Overall, also of any group)."""
     if task.is_choice:
         return 100.0
-    is_dimension = measure in DIMENSION_TITLES.values()
-    return float(MAX_VERDICT if is_dimension else MAX_VERDICT * len(DIMENSION_TITLES))
+    return float(MAX_VERDICT if measure in DIMENSION_TITLES.values() else MAX_VERDICT * len(DIMENSION_TITLES))
 
 
 def result_from_json(content: Json) -> Result:

@@ -255,8 +255,7 @@ def compare_pair(paired: Paired, seed: int = 0, by_group: bool = True) -> Paired
     adjusted = {axis: dict(zip(groups, _adjusted(groups.values()), strict=True)) for axis, groups in axes.items()}
     share = _PERCENT * sum(paired.same) / len(paired.same) if paired.same else None
     kappa = weighted_kappa(*(side.sum(axis=1).tolist() for side in (first, second)))
-    agreement = Agreement(len(first), share, kappa)
-    return PairedComparison(difference(everything, everything), adjusted, agreement)
+    return PairedComparison(difference(everything, everything), adjusted, Agreement(len(first), share, kappa))
 
 
 def adjust_pairs(pairs: Sequence[_Pair]) -> list[_Pair]:
@@ -267,8 +266,7 @@ def adjust_pairs(pairs: Sequence[_Pair]) -> list[_Pair]:
 
 def _adjusted(family: Iterable[Difference]) -> list[Difference]:
     tests = list(family)
-    p_values = holm([test.decisive_p for test in tests])
-    return [replace(test, p_holm=p) for test, p in zip(tests, p_values, strict=True)]
+    return [replace(test, p_holm=p) for test, p in zip(tests, holm([test.decisive_p for test in tests]), strict=True)]
 
 
 def rank_runs(
@@ -333,8 +331,7 @@ def _difference(first: Array, second: Array, clusters: Array, perception: bool, 
 
 def _totals(values: Array, clusters: Array) -> Array:
     """(clusters x 2): a cluster's sum and its number of samples."""
-    totals = totals_by_cluster(clusters.tolist(), np.column_stack([values, np.ones(len(values))]))
-    return np.round(totals, _DIGITS)
+    return np.round(totals_by_cluster(clusters.tolist(), np.column_stack([values, np.ones(len(values))])), _DIGITS)
 
 
 def _mean_cell(terms: Iterable[float], totals: Array, scale: float, seed: int) -> tuple[Cell, str | None]:

@@ -88,8 +88,7 @@ def _discriminations(matrix: Array) -> list[tuple[float, float] | tuple[None, No
         own, correlations = own / sizes[0][:, None], (own * rest).sum(axis=1) / (sizes[0] * sizes[1])
     orders = np.random.default_rng(0).permuted(np.tile(np.arange(len(totals)), (_ORDERS, 1)), axis=1)
     orders[0] = np.arange(len(totals))
-    varied = np.isfinite(correlations)
-    lowest = np.sort((own[varied] @ whole[orders].T).min(axis=0, initial=np.inf))
+    lowest = np.sort((own[np.isfinite(correlations)] @ whole[orders].T).min(axis=0, initial=np.inf))
     p_values = np.searchsorted(lowest, own @ whole + _NOUGHT, side="right") / _ORDERS
     pairs = zip(correlations.tolist(), p_values.tolist(), strict=True)
     return [pair if math.isfinite(pair[0]) else (None, None) for pair in pairs]

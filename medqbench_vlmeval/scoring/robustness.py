@@ -264,8 +264,7 @@ def _preference_group(pairs: Sequence[PreferencePair]) -> PassGroup:
     scored = [(pair.sample, scores) for pair in pairs if (scores := pair.scores) is not None]
     hits = [(first == MAX_VERDICT, second == MAX_VERDICT) for _, (first, second) in scored]
     preferences = {name: _share([kind == name for kind in kinds]) for name in PREFERENCES}
-    group = _passes([sample for sample, _ in scored], hits, MAX_VERDICT)
-    return replace(group, n=len(pairs), preferences=preferences)
+    return replace(_passes([sample for sample, _ in scored], hits, MAX_VERDICT), n=len(pairs), preferences=preferences)
 
 
 def _place(pairs: Sequence[PreferencePair], place: int) -> PlaceUse:
@@ -292,8 +291,7 @@ def _passes(samples: Sequence[Sample], hits: Sequence[tuple[bool, bool]], top: f
     if not n:
         nothing = interval_cell(None, None, 0)
         return PassGroup(0, first, second, nothing, nothing, right_in_both)
-    terms = np.array([(*hit, 1.0) for hit in hits], dtype=float)
-    totals = totals_by_cluster(shared_images(samples).clusters, terms)
+    totals = totals_by_cluster(shared_images(samples).clusters, np.array([(*hit, 1.0) for hit in hits], dtype=float))
 
     def statistics(sums: Array) -> Array:
         in_first, in_second, count = sums.T

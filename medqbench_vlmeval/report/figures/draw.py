@@ -131,8 +131,7 @@ def _grid(heads: Sequence[str]) -> tuple[Drawing, list[Axes]]:
     """Panels with heads; shorter rows are centred."""
     rows = _rows_of(len(heads))
     lines = 1 + max(head.count("\n") for head in heads)
-    width = _panel_width(len(heads)) * rows[0]
-    drawing = style.new_drawing(width, len(rows) * (1.25 + lines * style.LINE_HEIGHT))
+    drawing = style.new_drawing(_panel_width(len(heads)) * rows[0], len(rows) * (1.25 + lines * style.LINE_HEIGHT))
     grid = drawing.add_gridspec(len(rows), 2 * rows[0])
     starts = [(row, rows[0] - size + 2 * place) for row, size in enumerate(rows) for place in range(size)]
     return drawing, [

@@ -95,8 +95,7 @@ def _write(folder: Path, entries: Sequence[Entry]) -> Path:
 
 def find_board(place: Path) -> Path | None:
     """The board's file for a folder with a board, a working folder or the file itself; None where there is none."""
-    places = (place, place / BOARD, place / "leaderboard" / BOARD)
-    return next((path for path in places if path.is_file()), None)
+    return next((path for path in (place, place / BOARD, place / "leaderboard" / BOARD) if path.is_file()), None)
 
 
 def add(folder: Path, results: Iterable[Result], category: str | None = None, timeout: float = LOCK_TIMEOUT) -> Path:

@@ -132,8 +132,7 @@ def merged(entries: Sequence[Entry], new: Entry) -> list[Entry]:
     distinct = {(newest.created, *newest.values.items()): newest.results[0]}
     for result in sorted(past, key=_created, reverse=True):
         distinct.setdefault((result.created, *result.values.items()), result)
-    history = tuple(distinct.values())[1 : HISTORY + 1]
-    return [*others, replace(newest, category=category, history=history)]
+    return [*others, replace(newest, category=category, history=tuple(distinct.values())[1 : HISTORY + 1])]
 
 
 def _created(result: Entry | PastResult) -> str:

@@ -100,8 +100,7 @@ def _finding_json(name: str, finding: Finding) -> Json:
     # What it speaks of and the browser can show: axis, group, value, n, failed ones only.
     links = [[axis, group, cell.value, cell.n, True] for group, cell in details.groups.items() if axis]
     if name == "error_kinds":
-        kinds = details.kinds or {}
-        links = [["kind", kind, None, cell.counts.get("count"), False] for kind, cell in kinds.items()]
+        links = [["kind", kind, None, cell.counts.get("count"), False] for kind, cell in (details.kinds or {}).items()]
     texts = json_of(finding, "title", "statement", "method")
     return {**texts, "few": finding.cell.few, "open": finding.is_open, "links": links}
 

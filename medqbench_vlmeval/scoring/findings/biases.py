@@ -248,8 +248,7 @@ def _reason(text: str) -> str:
     if not text.strip():
         return "empty"
     # A refusal says so at its start; further on, 'cannot be assessed' is about a structure.
-    start = text.lstrip()[:300].replace("’", "'")
-    return REFUSAL if _DECLINES.search(start) else "description without a conclusion"
+    return REFUSAL if _DECLINES.search(text.lstrip()[:300].replace("’", "'")) else "description without a conclusion"
 
 
 def _rate(
