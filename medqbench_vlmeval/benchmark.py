@@ -165,11 +165,6 @@ def measure_axis(task: Task) -> str:
     return _MEASURE_AXES[task][0]
 
 
-def severities_of(task: Task) -> tuple[str, ...]:
-    """The values of the severity axis, the mildest first."""
-    return DEGREES if task is Task.DEGRADATION else SEVERITIES
-
-
 def own_index(index: str, task: Task) -> str:
     """A sample's index in its own dataset: without the prefix of the part that it has in a combined one."""
     prefix = REASONING_PREFIX.get(task)

@@ -212,8 +212,7 @@ def _level_letter(prompt: Prompt, levels: Mapping[str, float], finding: Finding)
 def _yes_or_no(prompt: Prompt, finding: Finding) -> str:
     yes = next(letter for letter, text in prompt.options.items() if text.strip().lower().startswith("yes"))
     no = next(letter for letter in prompt.options if letter != yes)
-    named = faults_in(prompt.question, finding.grades)
-    present = max(map(finding.has, named), default=1.0 - finding.clean) > 0.5
+    present = max(map(finding.has, faults_in(prompt.question, finding.grades)), default=1.0 - finding.clean) > 0.5
     # 'Yes' to a question such as 'Is it sharp?' means that the degradation is absent.
     asks_absence = bool(_NEGATED.search(prompt.question) or _PRAISE.search(prompt.question))
     return yes if present != asks_absence else no

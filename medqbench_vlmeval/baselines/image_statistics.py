@@ -102,8 +102,7 @@ def _spectrum(grey: Array) -> dict[str, float]:
 
 def _replicas(grey: Array) -> dict[str, float]:
     """Energy where nothing should be, and likeness of the picture to itself at a third or half of its height."""
-    edges = grey - gaussian_filter(grey, 2.0)
-    f = np.abs(np.fft.rfft2(edges)) ** 2
+    f = np.abs(np.fft.rfft2(grey - gaussian_filter(grey, 2.0))) ** 2
     auto = np.fft.irfft2(f, s=grey.shape)
     auto = auto / max(float(auto[0, 0]), 1e-9)
     column = np.abs(auto[:, :3]).max(axis=1)

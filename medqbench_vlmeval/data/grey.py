@@ -102,8 +102,7 @@ def read_dicom(data: bytes, window: str, default: str, max_pixels: int) -> tuple
     if not window and (file.get("VOILUTSequence") or "WindowCenter" in file):
         grey, how = _through_own_window(values, file, inverted, pixels)
     else:
-        of_bits = f"0,{(1 << bits) - 1}" if bits < 8 else ""
-        grey, how = to_eight_bits(values, window or default or of_bits, inverted)
+        grey, how = to_eight_bits(values, window or default or (f"0,{(1 << bits) - 1}" if bits < 8 else ""), inverted)
     return Image.fromarray(grey), f"{told}, grey of {bits} bits, {how}"
 
 

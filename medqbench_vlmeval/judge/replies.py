@@ -248,8 +248,7 @@ def _named(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _name(key: str) -> str:
-    letters = re.sub(r"[\W\d_]+", "", key[:_LONGEST_KEY].lower())
-    near = difflib.get_close_matches(letters, _KEYS, 1, _NEARLY)
+    near = difflib.get_close_matches(re.sub(r"[\W\d_]+", "", key[:_LONGEST_KEY].lower()), _KEYS, 1, _NEARLY)
     return _KEYS[near[0]] if near else key
 
 

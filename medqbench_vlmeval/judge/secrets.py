@@ -66,8 +66,7 @@ class Mask:
 
 def _environment_secrets() -> set[str]:
     # A shell keeps the working folder and the one before in two variables whose names look like a password's.
-    names = os.environ.keys() - {"PWD", "OLDPWD"}
-    return {os.environ[name] for name in names if is_secret_name(name)}
+    return {os.environ[name] for name in os.environ.keys() - {"PWD", "OLDPWD"} if is_secret_name(name)}
 
 
 def environment_mask() -> Mask:

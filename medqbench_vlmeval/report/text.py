@@ -194,8 +194,7 @@ def latex(table: Table, label: str) -> str:
             continue
         lines.append(" & ".join(cells) + r" \\")
         if any(item.ends for item in items):
-            ends = [_ENDS.format(*item.ends) if item.ends else "" for item in items]
-            lines.append(" & ".join(ends) + r" \\")
+            lines.append(" & ".join([_ENDS.format(*item.ends) if item.ends else "" for item in items]) + r" \\")
     lines += ["\\bottomrule", "\\end{tabular}"]
     if notes := _IN_LATEX.notes(plain):
         lines += ["\\par\\smallskip", "\\parbox{\\linewidth}{\\footnotesize", " \\\\\n".join(notes), "}"]

@@ -20,8 +20,7 @@ _ANGLES: Array = np.linspace(0.0, 180.0, 300, endpoint=False)
 
 def _project(mu: Array, spacing_mm: float, angles: Array = _ANGLES) -> Array:
     """Line integrals (detector, view), dimensionless: mu is per mm, the path is counted in pixels."""
-    radon = package("skimage.transform").radon
-    return np.asarray(radon(mu, theta=angles, circle=False)) * spacing_mm
+    return np.asarray(package("skimage.transform").radon(mu, theta=angles, circle=False)) * spacing_mm
 
 
 def _reconstruct(sinogram: Array, picture: Picture, angles: Array = _ANGLES) -> Array:
@@ -33,8 +32,7 @@ def _reconstruct(sinogram: Array, picture: Picture, angles: Array = _ANGLES) -> 
 
 
 def _sinogram(picture: Picture, angles: Array = _ANGLES) -> Array:
-    mu = np.maximum(MU_WATER * (1.0 + picture.pixels / 1000.0), 0.0)
-    return _project(mu, picture.spacing_mm, angles)
+    return _project(np.maximum(MU_WATER * (1.0 + picture.pixels / 1000.0), 0.0), picture.spacing_mm, angles)
 
 
 def low_dose_noise(picture: Picture, rng: np.random.Generator, *, photons: float, electronic: float = 5.0) -> Picture:

@@ -95,8 +95,7 @@ def haze(light: Array, rng: np.random.Generator, *, veil: float) -> Array:
     view = field_of_view(light)
     mean = light[view].mean(axis=0) if view.any() else light.mean(axis=(0, 1))
     share = np.clip(veil * (1.0 + 0.06 * smooth_field(light.shape[:2], 40.0, rng)), 0.0, 0.97)[..., None]
-    hazy = (1.0 - share) * light + share * mean
-    return np.where(view[..., None], hazy, light)
+    return np.where(view[..., None], (1.0 - share) * light + share * mean, light)
 
 
 @_on_light
@@ -105,8 +104,7 @@ def colour_cast(light: Array, rng: np.random.Generator, *, stops: float) -> Arra
     powers of two between the most and the least favoured channel."""
     towards = np.array([[-0.6, 1.0, -0.4], [-0.8, 0.0, 1.0], [-1.0, 0.5, 0.5]])[int(rng.integers(3))]
     cast = light * 2.0 ** (stops * towards)
-    ratio = (light @ _LUMA).mean() / max(float((cast @ _LUMA).mean()), 1e-9)
-    return np.asarray(cast * ratio)
+    return np.asarray(cast * ((light @ _LUMA).mean() / max(float((cast @ _LUMA).mean()), 1e-9)))
 
 
 @_on_light
@@ -114,8 +112,7 @@ def sensor_noise(light: Array, rng: np.random.Generator, *, electrons: float, re
     """Photon shot noise and read noise of a sensor at high gain. ``N ~ Poisson(electrons * L) + Normal(0, read)``, ``L'
     = N / electrons``. ``electrons``: full well in electrons (fewer is noisier). ``read``: read noise in electrons,
     standard deviation."""
-    counts = rng.poisson(electrons * light) + rng.normal(0.0, read, light.shape)
-    return np.maximum(counts, 0.0) / electrons
+    return np.maximum(rng.poisson(electrons * light) + rng.normal(0.0, read, light.shape), 0.0) / electrons
 
 
 @_on_light

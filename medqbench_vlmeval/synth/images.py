@@ -85,8 +85,7 @@ def smooth_field(shape: tuple[int, int], scale_px: float, rng: np.random.Generat
     deviation ``scale_px`` in the Fourier domain (periodic)."""
     noise = rng.standard_normal(shape)
     v = np.fft.fftfreq(shape[0])[:, None]
-    u = np.fft.rfftfreq(shape[1])[None, :]
-    gain = np.exp(-2.0 * (np.pi * scale_px) ** 2 * (u**2 + v**2))
+    gain = np.exp(-2.0 * (np.pi * scale_px) ** 2 * (np.fft.rfftfreq(shape[1])[None, :] ** 2 + v**2))
     field = np.fft.irfft2(np.fft.rfft2(noise) * gain, s=shape)
     field = field - field.mean()
     return np.asarray(field / max(float(field.std()), 1e-12))

@@ -40,8 +40,7 @@ def motion(picture: Picture, rng: np.random.Generator, *, shift_px: float, perio
     d = shift_px * np.sin(2.0 * np.pi * (order / period_lines + rng.random())) + steps
     lines = _lines(rows)
     d[np.abs(lines) < 0.03 * rows] = 0.0
-    ramp = np.exp(-2j * np.pi * lines * d / rows)
-    return picture.with_pixels(_magnitude(k * ramp[:, None]))
+    return picture.with_pixels(_magnitude(k * np.exp(-2j * np.pi * lines * d / rows)[:, None]))
 
 
 def undersampling(picture: Picture, rng: np.random.Generator, *, factor: float, centre: float) -> Picture:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from medqbench_vlmeval.errors import MissingDependency, RunFailed
 from medqbench_vlmeval.files import sha256_of
@@ -117,19 +116,16 @@ def log_to_mlflow(tracked: Sequence[Tracked], experiment: str) -> list[str]:
             run = client.create_run(place, tags={_TAG: one.key}, run_name=one.name)
             numbers, facts, number = numbers_of(one.run.result), facts_of(one.run.result), run.info.run_id
             metrics = [Metric(name, value, run.info.start_time, 0) for name, value in numbers.items()]
-            for batch in _batches(metrics, _MOST_METRICS):
-                client.log_batch(number, metrics=batch)
-            for batch in _batches([Param(name, value) for name, value in facts.items()], _MOST_PARAMETERS):
-                client.log_batch(number, params=batch)
+            for at in range(0, len(metrics), _MOST_METRICS):
+                client.log_batch(number, metrics=metrics[at : at + _MOST_METRICS])
+            params = [Param(name, value) for name, value in facts.items()]
+            for at in range(0, len(params), _MOST_PARAMETERS):
+                client.log_batch(number, params=params[at : at + _MOST_PARAMETERS])
             for path in one.files:
                 client.log_artifact(number, str(path))
             client.set_terminated(number)
             lines.append(f"mlflow: {one.name}: run {number} in '{experiment}' at {shown_url(client.tracking_uri)}")
         return lines
-
-
-def _batches(values: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
-    yield from (values[start : start + most] for start in range(0, len(values), most))
 
 
 @contextmanager

@@ -13,12 +13,12 @@ from medqbench_vlmeval.benchmark import (
     MEASURES,
     MODALITIES,
     OVERALL,
+    SEVERITIES,
     TASK_TITLES,
     UNKNOWN,
     Task,
     human_overall,
     measure_axis,
-    severities_of,
 )
 from medqbench_vlmeval.report.colours import places_of
 from medqbench_vlmeval.report.run_tables import overall_by
@@ -166,11 +166,12 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     modalities = [*(name for name in MODALITIES if name in names), *others]
     stem = measure_axis(task).replace("severity", "degree") if perception else "dimension"
     what = f"{'accuracy' if perception else 'mean'} by {stem.replace('_', ' ')}"
-    curve = f"degradation curve ({unit})" if task is Task.DEGRADATION else f"{unit} by severity"
+    is_deg = task is Task.DEGRADATION
+    curve = f"degradation curve ({unit})" if is_deg else f"{unit} by severity"
     kinds: tuple[tuple[str, str, str, Sequence[str], str | None, References], ...] = (
         (stem, DOTS, what, MEASURES[task], None, _published(task)),
         ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
-        ("severity", CURVE, curve, severities_of(task), "severity", _human(task)),
+        ("severity", CURVE, curve, DEGREES if is_deg else SEVERITIES, "severity", _human(task)),
         ("heatmap_modality", HEATMAP, f"{unit} by modality", [*modalities, OVERALL], MODALITY, {}),
     )
     for stem, kind, what, groups, axis, references in kinds:
@@ -370,8 +371,7 @@ def _samples(figure: Figure) -> str:
 
 
 def _left_out(figure: Figure) -> list[str]:
-    more = f"the largest groups are drawn, {figure.left_out} more are in the workbooks"
-    return [more] if figure.left_out else []
+    return [f"the largest groups are drawn, {figure.left_out} more are in the workbooks"] if figure.left_out else []
 
 
 def _labels_by_data(runs: Sequence[DrawnRun]) -> dict[str, str]:

@@ -116,13 +116,8 @@ class Measure:
 
     def of(self, positions: Sequence[int]) -> float | None:
         """The figure of the samples at ``positions``, None where a column has no value there."""
-        means = []
-        for column in self.columns:
-            known = [value for i in positions if (value := column[i]) is not None]
-            if not known:
-                return None
-            means.append(fmean(known))
-        return math.fsum(means)
+        known = [[value for i in positions if (value := column[i]) is not None] for column in self.columns]
+        return math.fsum(map(fmean, known)) if all(known) else None
 
     def complete(self, positions: Sequence[int]) -> list[int]:
         """Those of ``positions`` that have a value in every column."""
