@@ -278,6 +278,8 @@ def _shared_tasks(run_sets: Sequence[RunSet]) -> tuple[list[tuple[Task, str | No
             else:
                 does = "alone has" if len(runs) == 1 else "shares no sample with the others on"
                 alone.append(f"{group[0].label} {does} {group[0].run.result.dataset} ({task.value})")
+    if not shared and len(run_sets) == 1:
+        raise BadInput(f"All these runs are of one model, {run_sets[0].label}; name those of another beside them.")
     if not shared:
         raise BadInput(f"These runs have no task in common: {'; '.join(alone)}.")
     return shared, alone

@@ -98,6 +98,9 @@ def test_what_cannot_be_compared(tmp_path):
     reasoning = scored(tmp_path, [judged("1")], "B", "MedQBench_Reasoning")
     with pytest.raises(BadInput, match="no task in common: M0 alone has MedQBench_Perception"):
         compare_runs([run, reasoning])
+    same = scored(tmp_path, [judged("1")], "M0", "MedQBench_Reasoning")
+    with pytest.raises(BadInput, match="are of one model, M0; name those of another"):
+        compare_runs([run, same])
     other = scored(tmp_path, [choice("0", True, question="Else?")], "C")
     with pytest.raises(BadInput, match=r"no perception sample in common.*1 of one index with other content"):
         compare_runs([run, other])
