@@ -120,9 +120,7 @@ def import_folder(folder: Path, out: Path, data: Sequence[str], template: Reques
             of_ours = named is not None or "medq" in path.name.lower()
             (imports.failed if of_ours else imports.passed_over)[path] = why
     if not (imports.scored or imports.failed):
-        raise BadInput(
-            f"{folder} holds no file of the kit's own classes and no log of lmms-eval that is on their data."
-        )
+        raise BadInput(f"{folder} holds no file of the kit's own classes and no log of lmms-eval on their data.")
     return imports
 
 

@@ -206,10 +206,7 @@ def _read(file: Path) -> tuple[str, Json] | None:
 
     def unique(pairs: list[tuple[str, Any]]) -> Json:
         if twice := [key for key, uses in Counter(key for key, _ in pairs).items() if uses > 1]:
-            raise BadInput(
-                f"{file} has '{twice[0]}' twice in one object, so that it is not known which one is meant; it was left "
-                "as it is. Remove one of them."
-            )
+            raise BadInput(f"{file} has '{twice[0]}' twice in one object; remove one of them.")
         return dict(pairs)
 
     try:
@@ -219,18 +216,11 @@ def _read(file: Path) -> tuple[str, Json] | None:
     except MissingFile:
         return None
     except (ValueError, RecursionError) as error:
-        raise BadInput(
-            f"{file} is not JSON in UTF-8 ({error}); it was left as it is. Repair it, or name another file."
-        ) from error
+        raise BadInput(f"{file} is not JSON in UTF-8 ({error}); repair it, or name another file.") from error
     if board.get("format") == FORMAT:
-        raise BadInput(
-            f"{file} is a local leaderboard of medqbench, written by 'medqbench leaderboard add'; name another file."
-        )
+        raise BadInput(f"{file} is a board of 'medqbench leaderboard add'; name another file.")
     if not isinstance(board.get("results"), dict):
-        raise BadInput(
-            f"{file} has no object under 'results', so it is no OpenVLM-style file; it was left as it is. Name another "
-            "file."
-        )
+        raise BadInput(f"{file} has no object under 'results', so it is no OpenVLM-style file; name another.")
     return text, board
 
 

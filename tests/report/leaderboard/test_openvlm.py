@@ -166,7 +166,7 @@ def test_numbers_of_others_in_our_dataset_stay_and_gone_ones_of_ours_go(tmp_path
         ("[]", "no object under 'results'"),
         ('{"time": "1"}', "no object under 'results'"),
         ('{"results": []}', "no object under 'results'"),
-        ('{"format": "medqbench-leaderboard", "results": {}}', "is a local leaderboard"),
+        ('{"format": "medqbench-leaderboard", "results": {}}', "is a board of 'medqbench leaderboard add'"),
         ('{"results": {"Model-X": 1}}', "'Model-X' in .* is not an object"),
         ('{"results": {"Model-X": null}}', "'Model-X' in .* is not an object"),
         ('{"results": {"Model-X": {"MedQBench_Perception_mini": 60.0}}}', "mini' of 'Model-X' in .* is not an object"),
