@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,16 +141,18 @@ def json_lines(path: Path, source: IO[bytes]) -> Iterator[tuple[int, Any]]:
     where a line is not whole JSON or names something twice."""
     for number, line in read_lines(source, path):
         try:
-            yield number, json.loads(line, object_pairs_hook=_named_once)
+            yield number, json.loads(line, object_pairs_hook=json_named_once)
         except (ValueError, RecursionError) as error:
             why = str(error) if error.args and not isinstance(error, json.JSONDecodeError) else "cut short or damaged"
             raise BadInput(f"{path}, line {number}: not a whole JSON object ({why}).") from None
 
 
-def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def json_named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object by its pairs. Raises ValueError where a name stands twice: nobody knows which one is meant."""
     named = dict(pairs)
     if len(named) < len(pairs):
-        raise ValueError("a name stands twice")
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the name '{twice:.60}' stands twice")
     return named
 
 

@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import reduce
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
 
@@ -40,6 +41,8 @@ _KEY = re.compile(
     r"|(?:hf|gsk|ghp|gho|r8|glpat|github_pat)[_-](?=\w*\d)\w{20,}|(?:xai|nvapi|pplx)-(?=[\w-]*\d)[\w-]{20,}"
     r"|AIza[\w-]{30,}|AKIA[A-Z0-9]{16}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}|[0-9a-f]{32}\.\w{16}(?!\w))"
 )
+# A key variable of the kit's that does not look like one.
+_KEY_VARIABLE = "ALLES"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Of a pair like {"name": "x-api-key", "value": ...} the one that says what the other is.
 _NAMING = frozenset({"name", "key", "header"})
@@ -64,14 +67,28 @@ class Mask:
         return f"Mask({len(self.secrets)} secrets)"
 
 
-def _environment_secrets() -> set[str]:
+def secrets_in_environment(more: Iterable[tuple[str, str]] = ()) -> set[str]:
+    """Values of environment variables, and of ``more``, that are named like secrets. Paths of files that exist are
+    none. Of a URL (a proxy, a server) its password and query are."""
+    secrets: set[str] = set()
     # A shell keeps the working folder and the one before in two variables whose names look like a password's.
-    return {os.environ[name] for name in os.environ.keys() - {"PWD", "OLDPWD"} if is_secret_name(name)}
+    for name, value in (pair for pair in (*more, *os.environ.items()) if pair[0] not in ("PWD", "OLDPWD")):
+        if "://" in value:
+            secrets |= url_secrets(value)
+        elif (is_secret_name(name) or name == _KEY_VARIABLE) and not _is_path(value):
+            secrets.add(value.strip())
+    return secrets
+
+
+def _is_path(text: str) -> bool:
+    with suppress(OSError, ValueError):
+        return Path(text).exists()
+    return False
 
 
 def environment_mask() -> Mask:
     """Knows what the process's environment holds under names of secrets, and in its addresses."""
-    return Mask(_environment_secrets().union(*(url_secrets(value) for value in os.environ.values() if "://" in value)))
+    return Mask(secrets_in_environment())
 
 
 @contextmanager
@@ -173,7 +190,7 @@ def looks_like_key(text: str) -> bool:
 
 def masked_lines(log: str) -> list[str]:
     """The lines of a log as a page may show them: without keys, those of this environment too, and colours."""
-    mask = Mask(map(str.strip, _environment_secrets()))
+    mask = environment_mask()
     return [_KEY.sub(MARK, mask(_COLOUR.sub("", line)))[:400] for line in log.splitlines() if line.strip()]
 
 

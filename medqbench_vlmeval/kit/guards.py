@@ -12,7 +12,6 @@ import contextlib
 import difflib
 import json
 import logging
-import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from medqbench_vlmeval.judge.secrets import (
     Mask,
     is_secret_name,
     masked_logs,
+    secrets_in_environment,
     shown_extra,
     shown_url,
     url_secrets,
@@ -36,8 +36,6 @@ from medqbench_vlmeval.judge.secrets import (
     words_by_option,
 )
 
-# A key variable of the kit's that does not look like one.
-_KEY_VARIABLE = "ALLES"
 # What the kit's parser may take for an option with a key.
 _ABBREVIATED = frozenset({"k", "ke", "judge-k", "judge-ke"})
 _KEY_OPTIONS = ("--key", "--judge-key")
@@ -105,19 +103,11 @@ def guard_kit(mask: Redaction) -> Iterator[None]:
 
 
 def environment_secrets() -> set[str]:
-    """Values of environment variables, and of ``.env`` in the working folder, that are named like secrets. Paths of
-    files that exist are none. Of a URL (a proxy, a server) its password and query are."""
-    secrets: set[str] = set()
-    own: Mapping[str, str] = {}
+    """The secrets of the environment (see ``secrets.secrets_in_environment``) and of ``.env`` in the working folder."""
     # A run that needs nothing of that file is not to fail of it; who needs it will say what is wrong.
     with contextlib.suppress(BadInput):
-        own = env_file_values()
-    for name, value in [*own.items(), *os.environ.items()]:
-        if "://" in value:
-            secrets |= url_secrets(value)
-        elif (is_secret_name(name) or name == _KEY_VARIABLE) and not _is_path(value):
-            secrets.add(value.strip())
-    return secrets
+        return secrets_in_environment(env_file_values().items())
+    return secrets_in_environment()
 
 
 def argument_secrets(arguments: Sequence[str]) -> set[str]:
@@ -167,12 +157,6 @@ def _json(text: str) -> Any:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text)
     return None
-
-
-def _is_path(text: str) -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        return Path(text).exists()
-    return False
 
 
 class _MaskedStream:

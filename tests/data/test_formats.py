@@ -119,7 +119,7 @@ def test_a_pair_of_images_in_a_list_of_structs(tmp_path: Path) -> None:
         ('{"index": 1, "options": {"A": "x"}}\n', r"row 1: column 'options' holds a nested object"),
         ('{"index": 1}\n[2]\n', r"line 2: list where an object was expected"),
         ('{"index": 1}\n{"index": 2', r"line 2: not a whole JSON object"),
-        ('{"index": 1, "index": 2}\n', r"line 1: .*a name stands twice"),
+        ('{"index": 1, "index": 2}\n', r"line 1: .*the name 'index' stands twice"),
         ("\n\n", "is empty"),
         ('{"index": "\\ud800"}\n', r"row 1: column 'index' is not UTF-8"),
     ],

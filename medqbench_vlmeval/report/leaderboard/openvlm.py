@@ -15,7 +15,6 @@ import itertools
 import json
 import re
 import stat
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from medqbench_vlmeval.benchmark import (
     Task,
     dataset_names,
 )
+from medqbench_vlmeval.data.formats import json_named_once
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import (
     LOCK_TIMEOUT,
@@ -203,16 +203,10 @@ def _wanted(scores: Sequence[tuple[Path, Result]], model: str | None) -> dict[tu
 
 def _read(file: Path) -> tuple[str, Json] | None:
     """The file's text and the board in it; None where there is no file."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> Json:
-        if twice := [key for key, uses in Counter(key for key, _ in pairs).items() if uses > 1]:
-            raise BadInput(f"{file} has '{twice[0]}' twice in one object; remove one of them.")
-        return dict(pairs)
-
     try:
         text = read_bytes(file).decode("utf-8")
         check_json(text, file)
-        board = _object(json.loads(text.removeprefix(_BOM), strict=False, object_pairs_hook=unique))
+        board = _object(json.loads(text.removeprefix(_BOM), strict=False, object_pairs_hook=json_named_once))
     except MissingFile:
         return None
     except (ValueError, RecursionError) as error:

@@ -170,8 +170,8 @@ def test_numbers_of_others_in_our_dataset_stay_and_gone_ones_of_ours_go(tmp_path
         ('{"results": {"Model-X": 1}}', "'Model-X' in .* is not an object"),
         ('{"results": {"Model-X": null}}', "'Model-X' in .* is not an object"),
         ('{"results": {"Model-X": {"MedQBench_Perception_mini": 60.0}}}', "mini' of 'Model-X' in .* is not an object"),
-        ('{"results": {"Model-X": {}, "Model-X": {}}}', "'Model-X' twice"),
-        ('{"results": {}, "results": {}}', "'results' twice"),
+        ('{"results": {"Model-X": {}, "Model-X": {}}}', "the name 'Model-X' stands twice"),
+        ('{"results": {}, "results": {}}', "the name 'results' stands twice"),
     ],
 )
 def test_a_file_of_another_kind_is_left_alone(tmp_path, text, words):
