@@ -71,7 +71,7 @@ def difference(foreign: Foreign, run: Run, table: PredictionTable) -> Difference
 def _kits_reading(row: SampleRow, written: Mapping[str, str]) -> tuple[str | None, bool | None]:
     """The letter that the kit's own class reads and whether it is right; of another program only whether it was, by a
     column that is 0 or 1, None where none says so."""
-    told = {_RIGHT[v] for k, v in written.items() if (k == "hit" or k.startswith(METRIC)) and v in _RIGHT}
+    told = {_RIGHT[v] for k, v in written.items() if k.startswith(METRIC) and v in _RIGHT}
     if any(name.startswith(METRIC) for name in written):
         return None, told.pop() if len(told) == 1 else None
     letter = kits_letter(row.prediction.text, "A-E" if row.sample.task is Task.DEGRADATION else "A-D")

@@ -129,7 +129,10 @@ def _candidates(folder: Path, out: Path, passed_over: dict[Path, str]) -> list[P
     if not folder.is_dir():
         raise BadInput(f"{folder} is no folder; 'medqbench score' takes a file.")
     root, latest = folder.resolve(), dict[Path, Path]()
-    for parent, folders, files in os.walk(folder):
+    unread = "a folder that cannot be read"
+    for parent, folders, files in os.walk(
+        folder, onerror=lambda error: passed_over.update({Path(error.filename): unread})
+    ):
         inside = (name for name in sorted(folders) if name not in (PREVIOUS, "leaderboard") and name[:1] != ".")
         folders[:] = [name for name in inside if Path(parent, name).resolve() != out.resolve()]
         for path in (Path(parent, name) for name in sorted(files)):

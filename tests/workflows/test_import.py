@@ -188,6 +188,21 @@ def test_what_was_scored_in_part_or_by_another_protocol_is_not_taken_for_the_who
             assert json.loads(score.read_text("utf-8"))["settings"]["protocol"]["name"] == protocol
 
 
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, capsys, monkeypatch):
+    write_choices(tmp_path / "work")
+    closed, scandir = write_choices(tmp_path / "work" / "closed").parent, os.scandir
+
+    def guarded(place):
+        if os.fspath(place) == str(closed):
+            raise PermissionError(13, "Permission denied", str(closed))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    code, out, err = run(capsys, "import", tmp_path / "work", "--out", tmp_path / "out", "--json")
+    assert code == 0, err
+    assert json.loads(out)["passed_over"] == {str(closed): "a folder that cannot be read"}
+
+
 def test_two_formats_of_one_run_are_not_written_over_each_other(tmp_path, capsys):
     path = write_choices(tmp_path / "work")
     with path.open(encoding="utf-8", newline="") as source:
