@@ -51,9 +51,7 @@ def extract(reply: str, options: Mapping[str, str]) -> Answer:
     """
     if len(reply) == 1 and reply in options:
         return Answer(reply, "whole reply")
-    if len(reply) <= _SHORT:
-        return _remembered(reply, tuple(options.items()))
-    return _extract(reply, options)
+    return _remembered(reply, tuple(options.items())) if len(reply) <= _SHORT else _extract(reply, options)
 
 
 @lru_cache(maxsize=16_384)

@@ -113,9 +113,7 @@ def asserted_at(text: str, start: int, options: OptionSet, *, allow_text: bool =
     reading = answer_at(text, start, options, allow_text=allow_text)
     if reading is None or rejected(text, start, reading) or begins_list(text, start, reading):
         return None
-    if _TAKEN_BACK.match(text, start):
-        return None
-    return reading
+    return None if _TAKEN_BACK.match(text, start) else reading
 
 
 # Hypotheticals: 'if the ring were visible, C would be right' answers another question than the one that was asked.
@@ -252,9 +250,7 @@ def keyed(text: str, options: OptionSet) -> Iterator[Claim]:
         if bridge[0].lstrip().startswith(".") and not names_answer:
             continue
         supposed = word != "choose" and _SUPPOSED_IF.search(text, max(0, key.start() - 50), key.start())
-        if supposed or _UNSURE.search(words):
-            continue
-        if names_letter and LETTER_THERE.match(words.strip()):
+        if supposed or _UNSURE.search(words) or (names_letter and LETTER_THERE.match(words.strip())):
             continue
         start = bridge.end()
         reading = asserted_at(text, start, options, allow_text=word not in ("option", "letter"))

@@ -57,9 +57,7 @@ def read_modality(text: str) -> str:
     """The benchmark's name of a modality; a modality that it does not know is returned as it is written."""
     joined = " ".join(words(text))
     hits = [name for name, pattern in _MODALITY_PATTERNS.items() if pattern.search(joined)]
-    if len(hits) == 1 and not _OTHER_MODALITY.search(joined):
-        return hits[0]
-    return text.strip()
+    return hits[0] if len(hits) == 1 and not _OTHER_MODALITY.search(joined) else text.strip()
 
 
 @_remembered

@@ -220,7 +220,8 @@ def read_completion(body: Any, mask: Callable[[str], str] = str, status: int = 2
     choice = inside(body, "choices", 0)
     message = inside(choice, "message")
     # The error of a choice comes with the choices of a good answer.
-    error = next((part for part in (inside(choice, "error"), inside(body, "error")) if _says(part)), None)
+    errors = inside(choice, "error"), inside(body, "error")
+    error = next((of for of in errors if (any(of.values()) if isinstance(of, dict) else of)), None)
     if status != 200 or error or not isinstance(message, dict):
         answer = body if error is None else {"error": error, "code": inside(body, "code")}
         raise failure_in(answer, status, mask, otherwise)
@@ -243,10 +244,6 @@ def read_completion(body: Any, mask: Callable[[str], str] = str, status: int = 2
     tokens = [n if isinstance(n, int) and 0 < n <= _MOST_TOKENS else 0 for n in counts]
     served_as = model if isinstance(model, str) else ""
     return masked(Reply((text,), served_as, tokens[0], tokens[1], (ending,) if ending else ()), mask)
-
-
-def _says(error: Any) -> bool:
-    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def cut_by(finish: Any) -> str:

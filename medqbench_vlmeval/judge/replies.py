@@ -88,9 +88,7 @@ def read_reply(text: str | None, allowed: Mapping[str, Sequence[int]], prompt: s
     score = parse_score(text)
     if score is None:
         return Reading(reason=NO_VERDICT)
-    if score not in scores:
-        return Reading(reason=_not_allowed(score, scores))
-    return Reading({dimension: score})
+    return Reading({dimension: score}) if score in scores else Reading(reason=_not_allowed(score, scores))
 
 
 def _not_allowed(score: int, allowed: Sequence[int]) -> str:

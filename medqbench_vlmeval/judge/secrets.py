@@ -302,6 +302,4 @@ def with_texts(value: Any, change: Callable[[str, bool], str], secret: bool = Fa
             with_texts(name, change): with_texts(inner, change, whole or is_secret_name(str(name)))
             for name, inner in value.items()
         }
-    if isinstance(value, list | tuple):
-        return [with_texts(inner, change, secret) for inner in value]
-    return value
+    return [with_texts(inner, change, secret) for inner in value] if isinstance(value, list | tuple) else value

@@ -80,9 +80,7 @@ class PriceTable:
     def cost(self, model: str, prompt_tokens: float, completion_tokens: float) -> float | None:
         """US dollars for so many tokens asked live, None where the model has no price."""
         price = self.price(model)
-        if price is None:
-            return None
-        return (prompt_tokens * price.input + completion_tokens * price.output) / PER
+        return None if price is None else (prompt_tokens * price.input + completion_tokens * price.output) / PER
 
     def advice(self, model: str) -> str:
         """What to do about a model without a price."""

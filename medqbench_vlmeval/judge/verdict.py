@@ -312,9 +312,7 @@ def parse_score(reply: str) -> int | None:
     quoteless = plain_verdict(without_quotations(spoken))
     unquoted = strong if quoteless == text else list(_labelled(quoteless, weak=False))
     asked = _in_asked_form(text, strong)
-    if _is_of_several_dimensions(text, asked):
-        return None
-    if {statement.score for statement in asked} >= {0, 1, 2}:
+    if _is_of_several_dimensions(text, asked) or {statement.score for statement in asked} >= {0, 1, 2}:
         return None
     if asked:
         own = _in_asked_form(quoteless, unquoted)

@@ -62,10 +62,8 @@ def add_charts(book: Book, sheet: Sheet, runs: Sequence[TaskRun]) -> None:
 
 def add_standings(book: Book, sheet: Sheet, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     """Draw on a sheet the runs of each task among the published rows, and add the sheet of the charts' data."""
-    pages = []
-    for task, runs in tasks.items():
-        pages.append([_standing(task, [(run.row, run.label, look_of(run.place).colour) for run in runs])])
-    _draw(book, sheet, pages)
+    drawn = {task: [(run.row, run.label, look_of(run.place).colour) for run in runs] for task, runs in tasks.items()}
+    _draw(book, sheet, [[_standing(task, runs)] for task, runs in drawn.items()])
 
 
 def _draw(book: Book, charts: Sheet, pages: Sequence[Sequence[_Chart]]) -> None:

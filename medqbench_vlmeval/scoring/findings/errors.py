@@ -56,9 +56,7 @@ class LevelChoice:
     @property
     def steps(self) -> int:
         """Steps from the right level to the chosen one among those offered; positive is worse than right."""
-        if self.chosen is None:
-            return 0
-        return self.offered.index(self.chosen) - self.offered.index(self.right)
+        return 0 if self.chosen is None else self.offered.index(self.chosen) - self.offered.index(self.right)
 
     @property
     def kind(self) -> str | None:
