@@ -15,8 +15,8 @@ _SHOWN = 40
 
 def problems(checked: Checked) -> Iterator[str]:
     """What is wrong with a file, in lines, the most important first; in so many that a person reads them."""
-    state = f"{len(checked.errors):,} problems" if checked.errors else "nothing is wrong"
-    yield f"{checked.name}: {state}; {checked.n:,} samples and {checked.images:,} images can be used."
+    state = f"problems: {len(checked.errors):,}" if checked.errors else "nothing is wrong"
+    yield f"{checked.name}: {state}; samples that can be used: {checked.n:,}, images: {checked.images:,}."
     for lines, sign in ((checked.errors, "!! "), (checked.notes, "! ")):
         yield from (f"{sign}{line}" for line in lines[:_SHOWN])
         if len(lines) > _SHOWN:

@@ -112,12 +112,12 @@ def test_the_command_exits_with_two_where_something_is_wrong(
     row["Befund"] = row.pop("description")
     good = write_tsv([row], "good.tsv")
     assert run(capsys, "data", "check", good, *named) == (
-        0, f"{good}: nothing is wrong; 1 samples and 1 images can be used.\n", ""
+        0, f"{good}: nothing is wrong; samples that can be used: 1, images: 1.\n", ""
     )  # fmt: skip
     bad = write_tsv([{**row, "index": str(at), "Befund": ""} for at in range(60)], "bad.tsv")
     code, out, err = run(capsys, "data", "check", bad, *named)
     assert (code, err) == (2, "")
-    assert out.splitlines()[0] == f"{bad}: 61 problems; 0 samples and 0 images can be used."
+    assert out.splitlines()[0] == f"{bad}: problems: 61; samples that can be used: 0, images: 0."
     assert out.splitlines()[1] == "!! row 1 (index '0'): the reference description is empty."
     assert out.splitlines()[-1] == "!! and 21 more (--json has all)"
     assert len(out.splitlines()) == 42
