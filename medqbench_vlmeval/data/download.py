@@ -188,6 +188,7 @@ def _receive(url: str, location: str, target: Path, size: int | None, etag: str)
 
     def update(n: int) -> None:
         if size is not None and out.tell() + n > size:
+            out.truncate(0)  # the client before 1.4 adds to what it had what a server without ranges sends anew
             raise ConnectionError("more comes than the file has")
         step(f"downloading {target.name}, MiB", (out.tell() + n) >> 20, size and size >> 20)
 
@@ -197,15 +198,16 @@ def _receive(url: str, location: str, target: Path, size: int | None, etag: str)
     # What has come of a piece is lost where the line is cut, and the client's are of 10 MiB.
     constants.DOWNLOAD_CHUNK_SIZE = 1 << 14
     get = partial(http_get, url, out, headers=build_hf_headers(), expected_size=size, _tqdm_bar=bar, _nb_retries=0)
+    have, anew = out.seek(0, os.SEEK_END), False
     with out:
         while True:
-            have = out.seek(0, os.SEEK_END)
             try:
                 get(resume_size=have)
                 break
             except _hub_errors():  # the client tries again by itself once something comes, but after a reset
-                if out.seek(0, os.SEEK_END) == have:
+                if (now := out.seek(0, os.SEEK_END)) == have or (anew and now < have):
                     raise
+                have, anew = now, anew or now < have
     try:
         if len(etag) == 64 and (sha256 := sha256_of(part)) != etag:
             part.unlink()
@@ -225,8 +227,7 @@ def _within(call: Callable[[], Any]) -> Any:
 
     # The client's default, 10 s, is long where the hub is not there.
     seconds = constants.HF_HUB_ETAG_TIMEOUT if "HF_HUB_ETAG_TIMEOUT" in os.environ else _ANSWER_SECONDS
-    answer = in_thread(call)
-    if not wait([answer], seconds).done:
+    if not wait([answer := in_thread(call)], seconds).done:
         raise TimeoutError(f"no answer in {seconds:g} s; HF_HUB_ETAG_TIMEOUT allows more")
     return answer.result()
 

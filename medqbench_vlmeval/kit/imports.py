@@ -18,6 +18,7 @@ _PACKAGES = {"cv2": "opencv-python", "clip": "openai-clip", "skimage": "scikit-i
 _REMEDIES = {
     "libGL": "'apt-get install libgl1' or 'pip install --force-reinstall opencv-python-headless' mends it",
     "torchvision": "torch and torchvision have to be of one release from one index: install both anew",
+    "AutoModelForVision2Seq": "this kit needs an older transformers: pip install 'transformers<5'",
 }
 
 
@@ -36,10 +37,8 @@ def importing_kit() -> Iterator[None]:
     try:
         yield
     except (ImportError, OSError, RuntimeError, AttributeError, TypeError) as error:
-        name, why = explained(error)
-        raise MissingDependency(
-            f"VLMEvalKit cannot be used: its {name} {why} ('medqbench doctor' says all)."
-        ) from error
+        what = " ".join(explained(error))
+        raise MissingDependency(f"VLMEvalKit cannot be used: its {what} ('medqbench doctor' says all).") from error
 
 
 def import_problems() -> list[tuple[str, str]]:

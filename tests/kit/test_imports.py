@@ -34,6 +34,11 @@ sys.meta_path.insert(0, Hider())
         ),
         (ImportError("libGL.so.1: cannot open shared object file"), "import", "'apt-get install libgl1'"),
         (RuntimeError("operator torchvision::nms does not exist"), "import", "of one release from one index"),
+        (
+            ImportError("cannot import name 'AutoModelForVision2Seq' from 'transformers'"),
+            "import",
+            "this kit needs an older transformers: pip install 'transformers<5'",
+        ),
         (ImportError(), "import", "fails with ImportError (); install the kit anew"),
     ],
 )

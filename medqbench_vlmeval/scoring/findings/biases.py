@@ -94,7 +94,7 @@ def letter_bias(samples: Sequence[Sample], extractions: Sequence[Answer], cluste
             gap = gaps[letter, letters] = gap_of_shares(chosen, right, of_answers, looked_at, "letter")
             shares = 100 * sum(chosen) / len(at), 100 * sum(right) / len(at)
             uses[letter] = LetterUse(*shares, gap.value, *(gap.interval or (None, None)))
-        distance = sum(abs(use.difference) for use in uses.values()) / 2
+        distance = math.fsum(abs(use.difference) for use in uses.values()) / 2
         tables[letters] = LetterBias(len(at), len(at) < FEW, distance, uses)
     # What is told apart from chance goes before what only looks large in few answers.
     letter, letters = max(
