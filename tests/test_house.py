@@ -36,8 +36,8 @@ BEFORE["cli"] |= {"synth"}
 # Functions at a border where names are not ours: what a request's body, the kit's keywords and options, and files hold.
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-# 35,425 before data in the open (fetched, stored once, in every shape, checked) and the sibling benchmark MedQ-Deg.
-MOST_LINES = 37_700
+# 36,619 before the patches of both kits, other tools' results, and every published model by its name.
+MOST_LINES = 37_420
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])

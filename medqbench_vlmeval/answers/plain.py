@@ -13,10 +13,12 @@ echoed or made up (:func:`own_turn`, :func:`turns`), markup (:func:`plain_answer
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from pathlib import Path
 
 HEAD = 2_500
 TAIL = 6_000
@@ -106,27 +108,8 @@ _LOOKALIKES = str.maketrans("АВСΑΒ", "ABCAB")
 # Chinese, Japanese and Korean put no space beside a Latin word: '这是MRI图像'.
 _UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _SCRIPT_EDGE = re.compile(rf"(?<=[{_UNSPACED}])(?=[A-Za-z]{{2}})|(?<=[A-Za-z]{{2}})(?=[{_UNSPACED}])")
-_SIGNS = {
-    "“”„‟«»＂〝〞": '"',
-    "‘’‚‛‹›ʼ´": "'",
-    "‐‑−": "-",
-    "–—―": " - ",
-    "【「『《〈〔〖⟨": "[",
-    "】」』》〉〕〗⟩": "]",
-    "：": ": ",
-    "。．｡": ". ",
-    "，،": ", ",
-    "；؛": "; ",
-    "？؟": "? ",
-    "！": "! ",
-    "⇒➔➜➡⟶⟹": "→",
-    "।": ".",
-    "⁄∕": "/",
-    "…": "...",
-    # How tokenizers write a space and a line break, where a reply was joined from raw tokens.
-    "▁Ġ\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000": " ",
-    "Ċ": "\n",
-}
+# The last but one are how tokenizers write a space and a line break, where a reply was joined from raw tokens.
+_SIGNS = json.loads(Path(__file__).with_name("signs.json").read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.judge.calls import REASONED, REFUSED, Reply
@@ -45,26 +46,10 @@ _BROKEN = frozenset({
 })  # fmt: skip
 
 # What an error in words or codes means as an HTTP status, the first that fits. What stops a run has to be said plainly.
-_MEANINGS = tuple(
-    (status, re.compile(pattern, re.IGNORECASE))
-    for status, pattern in (
-        (402, r"insufficient[_ ]?(?:quota|balance|credits?|funds)|exceeded_current_quota|arrearage|payment[_ ]required"
-              r"|credit balance is too low|billing[_ ]hard[_ ]limit|余额不足|欠费"),
-        (429, r"rate[_ -]?limit|too[_ ]many[_ ]requests|throttl|concurren(?:cy|t request)|\b[qr]p[sm]\b"
-              r"|request[_ ]limit|resource[_ ]?exhausted|quota[_ ]exceeded|限流|并发|速率|频率"),
-        (401, r"invalid[_ ]?api[_ -]?key|incorrect api key|authentication[_ ]?error|unauthenticated|unauthori[sz]ed"
-              r"|invalid[_ ](?:authentication|credentials|subscription key|access token)|no auth credentials|login fail"
-              r"|access token (?:is )?(?:invalid|expired)|token seems invalid|无效的(?:令牌|密钥)"),
-        (404, r"model[_ ]?not[_ ]?(?:found|exist)|deployment[_ ]?not[_ ]?found|not_found_error|no such model"
-              r"|unknown model|模型不存在|\bmodels?(?: ['\"`]?[\w./:-]+['\"`]?)?"
-              r" (?:does not exist|doesn't exist|is not exist|(?:is )?not found)"),
-        (403, r"permission[_ ]?(?:denied|error)|not have (?:permission|access)|access[_ ]?denied|forbidden"),
-        (503, r"overload|server[_ ]error|internal[_ ](?:server|error)|unavailable|high traffic|time[d_ -]*out"
-              r"|bad gateway|model is (?:currently )?loading|loading model|繁忙|过载|超时"),
-        (400, r"invalid[_ ]request|bad[_ ]?request|context[_ ]length|maximum context|content[_ ]filter|invalid_param"
-              r"|data_?inspection"),
-    )
-)  # fmt: skip
+_MEANINGS = [
+    (int(status), re.compile("".join(patterns), re.IGNORECASE))
+    for status, patterns in json.loads(Path(__file__).with_name("error_words.json").read_text(encoding="utf-8"))
+]
 _STATUS = re.compile(r"([45]\d\d)(?:\d\d)?")
 _WAIT = re.compile(
     r"(?:try again|retry|wait)(?:\s(?:in|after|for|about))*\s(?:(?P<m>\d{1,3})\s?m(?!s|il)(?:in\w*)?\s?)?"

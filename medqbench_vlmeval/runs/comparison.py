@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import Task
@@ -23,21 +25,9 @@ from medqbench_vlmeval.scoring.items import FEWEST_MODELS, SECOND_LOOK, Item, an
 from medqbench_vlmeval.types import LEVEL, Run, SampleRow
 
 METHODS: Mapping[str, str | Mapping[str, str]] = {
-    "difference": "a less b: above 0 a is better",
+    **json.loads(Path(__file__).with_name("methods.json").read_text(encoding="utf-8")),
     "interval": INTERVAL_METHOD,
-    "p": {
-        "perception": "McNemar's exact test, two-sided",
-        "reasoning": "Wilcoxon's signed-rank test, two-sided, zero differences left out, ties exact up to 125 samples",
-    },
-    "p_clustered": "the same kind of test with the samples that share an image as one unit, by flipping signs",
-    "p_holm": "Holm's adjustment within one axis; over all pairs for the overall differences of more than two runs, "
-    "with a baseline over those from it",
     "detectable": MDE_METHOD,
-    "places": "simultaneous 95% intervals of places, from the significant differences of all pairs",
-    "agreement": {
-        "same": "percent of samples with the same letter, of reasoning with the same sum",
-        "kappa": "of right and wrong, of reasoning quadratic weighted of the sums",
-    },
 }
 _LISTED = 10  # indexes that are listed of samples which are not compared
 

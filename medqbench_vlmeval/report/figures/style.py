@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -35,36 +36,12 @@ _PAGE_DPI = 168  # at which texts are as large as those around them
 # Reference lines have no marker, which tells them from a run's.
 REFERENCE_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (1.5, 1.5)))
 
+_SETTINGS = Path(__file__).with_name("medqbench.mplstyle")
 # Scripts that DejaVu Sans, which Matplotlib brings along, does not have; used where the machine has one of them.
 _FONTS = (
     "DejaVu Sans, Noto Sans CJK SC, Noto Sans CJK JP, Source Han Sans SC, WenQuanYi Zen Hei, Microsoft YaHei, "
     "PingFang SC, Hiragino Sans, Noto Sans Arabic, Noto Sans Devanagari, Arial Unicode MS"
 )
-
-_SETTINGS: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "medqbench",
-    # A model's name with dollar signs is no formula.
-    "text.parse_math": False,
-    **dict.fromkeys(("font.size", "axes.titlesize"), TEXT_SIZE),
-    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), SMALL_SIZE),
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "grid.color"), INK),
-    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
-    **dict.fromkeys(("axes.facecolor", "figure.facecolor"), "none"),
-    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "path.simplify"), False),
-    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.5),
-    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.0),
-    **dict.fromkeys(("grid.linewidth", "hatch.linewidth"), 0.4),
-    "axes.titlepad": 3.0,
-    "axes.axisbelow": True,
-    "grid.alpha": FAINT,
-    "legend.frameon": False,
-    "legend.labelspacing": 0.4,
-    **dict.fromkeys(("legend.borderpad", "legend.borderaxespad"), 0),
-    "lines.linewidth": 1.1,
-    "figure.constrained_layout.h_pad": 0.06,
-    "figure.constrained_layout.w_pad": MARGIN,
-}
 
 
 @contextmanager
@@ -79,7 +56,7 @@ def drawing_settings() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)  # type: ignore[arg-type]  # the stubs know each setting's name
+        matplotlib.rcParams.update(matplotlib.rc_params_from_file(_SETTINGS, use_default_template=False))
         installed = {font.name for font in fontManager.ttflist}
         matplotlib.rcParams["font.family"] = [name for name in _FONTS.split(", ") if name in installed]
         yield
