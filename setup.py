@@ -24,7 +24,7 @@ class BuildPy(build_py):
                 self.copy_file(str(patch), str(target / patch.name))
 
 
-SYNTH = ["scikit-image>=0.22", "pydicom>=3.0", "nilearn>=0.10", "nibabel>=5"]
+SYNTH = ["scikit-image>=0.22", "pydicom>=3.0.1", "nilearn>=0.10", "nibabel>=5"]
 WANDB = ["wandb>=0.18"]
 MLFLOW = ["mlflow-skinny>=2.15"]
 DATASETS = ["datasets>=3.0"]
@@ -96,16 +96,16 @@ setup(
         "numpy>=1.24",
         "scipy>=1.10",
         "pandas>=2.0",
-        "pillow>=10",
+        "pillow>=11",
         "XlsxWriter>=3.2.5",
         "filelock>=3.12",
         "pyarrow>=16",
         "pybase64>=1.3",
         "aiohttp>=3.10",
         "certifi",
-        "openai>=1.50",
+        "openai>=1.56.1",
         "pydantic>=2.7",
-        "json_repair>=0.30",
+        "json_repair>=0.54",
         "validators>=0.35",
         "confusable-homoglyphs>=3.3",
         "huggingface_hub>=0.26",
@@ -118,7 +118,7 @@ setup(
         "kit": ["ms-vlmeval>=0.0.20"],
         "synth": SYNTH,
         # gdcm decodes JPEG lossless and JPEG-LS, which pydicom leaves to others.
-        "dicom": ["pydicom>=3.0", "python-gdcm>=3.0"],
+        "dicom": ["pydicom>=3.0.1", "python-gdcm>=3.0"],
         "wandb": WANDB,
         "mlflow": MLFLOW,
         "datasets": DATASETS,

@@ -92,7 +92,7 @@ ELSEWHERE = {
 # How commands end that do not end with 0, and what they say.
 ENDS = {
     "--judge gpt-4o --out judged": (2, "needs a key"),
-    "data check mine/medqbench_QA_dev.csv": (2, "2 problems"),
+    "data check mine/medqbench_QA_dev.csv": (2, "problems: 2;"),
 }
 ONLY_GIT_HEAD = "--data-config"
 

@@ -1,7 +1,4 @@
-"""What of the installed kit cannot be imported, and how to mend it.
-
-The kit imports all of its datasets and models at once, so that one absent package stops every run.
-"""
+"""What the installed kit, which imports all that it has at once, lacks, and how to mend it."""
 
 import json
 import subprocess
@@ -19,13 +16,14 @@ _REMEDIES = {
     "libGL": "'apt-get install libgl1' or 'pip install --force-reinstall opencv-python-headless' mends it",
     "torchvision": "torch and torchvision have to be of one release from one index: install both anew",
     "AutoModelForVision2Seq": "this kit needs an older transformers: pip install 'transformers<5'",
+    "vlmeval.inference_api": "'medqbench run' needs ms-vlmeval 0.0.20 or newer: pip install -U ms-vlmeval",
 }
 
 
 def explained(error: BaseException) -> tuple[str, str]:
     """The name of what an import lacks, and a phrase that says why and what to do."""
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        top = error.name.partition(".")[0]
+    top = error.name.partition(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else "vlmeval"
+    if top != "vlmeval":
         return top, f"is not installed: pip install {_PACKAGES.get(top, top)}"
     remedy = next((how for word, how in _REMEDIES.items() if word in str(error)), "install the kit anew")
     return "import", f"fails with {type(error).__name__} ({str(error).strip().partition(chr(10))[0]:.200}); {remedy}"

@@ -103,6 +103,7 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
         _check_any_left(options, refused)
 
     with importing_kit():
+        import_module("vlmeval.inference_api")  # which kits have not that are older than this runner knows
         from medqbench_vlmeval.kit.registration import register
 
         register()

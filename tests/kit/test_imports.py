@@ -39,6 +39,11 @@ sys.meta_path.insert(0, Hider())
             "import",
             "this kit needs an older transformers: pip install 'transformers<5'",
         ),
+        (
+            ModuleNotFoundError("No module named 'vlmeval.inference_api'", name="vlmeval.inference_api"),
+            "import",
+            "'medqbench run' needs ms-vlmeval 0.0.20 or newer",
+        ),
         (ImportError(), "import", "fails with ImportError (); install the kit anew"),
     ],
 )

@@ -219,7 +219,7 @@ def test_signed_ranks_are_scipys():
     assert signed_rank(untied).p == pytest.approx(wilcoxon(untied, method="exact").pvalue, rel=1e-9)
     tied = [draw.choice((-3, -2, -1, 0, 0, 1, 2, 3, 4)) for _ in range(300)]
     result = signed_rank(tied)
-    asymptotic = wilcoxon(tied, zero_method="wilcox", correction=False, method="asymptotic").pvalue
+    asymptotic = wilcoxon(tied, zero_method="wilcox", correction=False).pvalue
     assert (result.p, result.method) == (pytest.approx(asymptotic, rel=1e-9), "normal")
     # No order of additions counts.
     assert signed_rank([1.2 - 0.7, -0.5, 0.5]).p == signed_rank([0.5, -0.5, 0.5]).p
