@@ -502,11 +502,13 @@ def _watched_infer_data(infer_data: Callable[..., Any], own: type, local: Any) -
         dataset, name, folder, model = (given[key] for key in ("dataset", "model_name", "work_dir", "model"))
         if not isinstance(dataset, own):
             return infer_data(*args, **kwargs)
+        import vlmeval.smp
         from vlmeval.config import supported_VLM
-        from vlmeval.smp import get_pred_file_path
 
         title = getattr(dataset, "dataset_name", "")
-        predictions = Path(get_pred_file_path(str(folder), name, title, use_env_format=True))
+        # ms-vlmeval 0.0.18 has no such function, and one format.
+        place = getattr(vlmeval.smp, "get_pred_file_path", "{}/{}_{}.xlsx".format)
+        predictions = Path(place(str(folder), name, title, use_env_format=True))
         resumed = any(title in path.name for path in Path(folder).glob("*.pkl"))
         rank, n_processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         n = len(range(rank, len(given["dataset"].data), n_processes))
