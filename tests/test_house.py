@@ -31,13 +31,15 @@ ORDER = ("data", "prompts", "predictions", "answers", "judge", "scoring", "runs"
 BEFORE = {room: set(ORDER[:place]) for place, room in enumerate(ORDER)} | {"baselines": set(), "synth": {"data"}}
 BEFORE["kit"] |= {"baselines"}
 BEFORE["cli"] |= {"synth"}
+BEFORE["workflows"] |= {"synth"}
+BEFORE["report"] |= {"synth"}
 
 
 # Functions at a border where names are not ours: what a request's body, the kit's keywords and options, and files hold.
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-# 36,619 before the patches of both kits, other tools' results, and every published model by its name.
-MOST_LINES = 37_420
+# 35,425 before data in the open (fetched, stored once, in every shape, checked) and the sibling benchmark MedQ-Deg.
+MOST_LINES = 39_400
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
@@ -92,7 +94,7 @@ def test_the_house_stays_small():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
     assert [str(path) for path, n in lines.items() if n > 600] == []
     assert max(Counter(path.parent for path in lines).values()) <= 25
-    assert len(lines) <= 184
+    assert len(lines) <= 204
     assert sum(lines.values()) <= MOST_LINES
 
 

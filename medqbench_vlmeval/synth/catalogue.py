@@ -28,8 +28,8 @@ _CATALOGUE: Mapping[str, Any] = json.loads((files(__package__) / "catalogue.json
 @dataclass(frozen=True)
 class Source:
     """One undegraded picture. ``noun`` is how a question names it ('axial brain MRI slice'), ``kind`` the value of the
-    ``source`` column without degradation ('authentic', 'phantom' or 'procedural'). ``package`` carries the original.
-    ``shows`` are the keys of the two degradations that the embedded set shows on it."""
+    ``source`` column without degradation ('authentic', 'phantom' or 'procedural'). ``package`` carries the original, ""
+    for a user's own. ``shows`` are the keys of the two degradations that the embedded set shows on it."""
 
     key: str
     modality: str
@@ -38,8 +38,8 @@ class Source:
     origin: str
     package: str
     licence: str
-    shows: tuple[str, str]
     load: partial[Picture]
+    shows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Degradation:
     ``name`` is what an option or a question calls it, ``scope`` whether photographs in general can have it or
     only this modality. ``parameters`` maps 'mild' and 'severe' to the keyword arguments of ``function``, a dotted
     name. ``asked`` completes 'Does this image show ...?', ``amount`` completes 'How severe ... in this image?',
-    ``signs`` says what is seen by severity.
+    ``signs`` says what is seen by severity. ``measure`` is the full-reference measure that falls with the severity
+    ('psnr', 'ssim' or 'gradient'), ``medq_deg`` the name that MedQ-Deg has for the type, "" for none.
     """
 
     key: str
@@ -61,6 +62,8 @@ class Degradation:
     asked: str
     amount: str
     signs: Mapping[str, str]
+    measure: str = "psnr"
+    medq_deg: str = ""
 
     def strength(self, grade: str) -> Mapping[str, float]:
         """The parameters of a severity; those of 'moderate' are the geometric means of the mild and the severe ones."""
@@ -80,13 +83,14 @@ class Degradation:
 @dataclass(frozen=True)
 class Planned:
     """One picture of the set. ``seed`` starts its own generator, so that each can be made alone; ``stem`` begins the
-    file's name, which is else modality and seed."""
+    file's name, which is else modality and seed. ``also`` is a second degradation, put on after the first."""
 
     source: Source
     degradation: Degradation | None
     severity: str
-    seed: tuple[int, int]
+    seed: tuple[int, ...]
     stem: str = ""
+    also: Degradation | None = None
 
     @property
     def file_name(self) -> str:
