@@ -21,7 +21,7 @@ from medqbench_vlmeval.baselines.classical import prior
 from medqbench_vlmeval.baselines.image_statistics import Array, measure
 from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.synth import images
-from medqbench_vlmeval.synth.catalogue import GRADES, of_modality
+from medqbench_vlmeval.synth.catalogue import GRADES, embedded
 from medqbench_vlmeval.synth.embedded_set import encode
 from medqbench_vlmeval.synth.images import Picture
 
@@ -75,7 +75,7 @@ def samples(modality: str) -> Iterator[tuple[str, int, dict[str, float]]]:
             low = clean.window[0]
             shifted = clean.with_pixels(low + (clean.pixels - low) * rng.uniform(0.94, 1.04))
             yield "none", number, _vector(shifted, colour)
-            for degradation in of_modality(modality):
+            for degradation in embedded(modality):
                 for grade in GRADES:
                     scale = float(np.exp(rng.uniform(-0.2, 0.2)))
                     if degradation.key in ("fu-haze", "en-haze", "fu-light", "en-light", "mr-alias"):

@@ -8,7 +8,7 @@ for diagnosis.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -29,7 +29,8 @@ _CATALOGUE: Mapping[str, Any] = json.loads((files(__package__) / "catalogue.json
 class Source:
     """One undegraded picture. ``noun`` is how a question names it ('axial brain MRI slice'), ``kind`` the value of the
     ``source`` column without degradation ('authentic', 'phantom' or 'procedural'). ``package`` carries the original, ""
-    for a user's own. ``shows`` are the keys of the two degradations that the embedded set shows on it."""
+    for a user's own. ``shows`` are the keys of the two degradations that the embedded set shows on it; it leaves
+    sources that show none out."""
 
     key: str
     modality: str
@@ -132,8 +133,8 @@ class Clinical:
     types: Mapping[str, str]
 
 
-def _source(picture: str, arguments: list[Any], shows: list[str], **fields: str) -> Source:
-    return Source(**fields, shows=(shows[0], shows[1]), load=partial(resolve_name(picture), *arguments))
+def _source(picture: str, arguments: list[Any], shows: Sequence[str] = (), **fields: str) -> Source:
+    return Source(**fields, shows=tuple(shows), load=partial(resolve_name(picture), *arguments))
 
 
 SOURCES = {row["key"]: _source(**row) for row in _CATALOGUE["sources"]}
@@ -145,3 +146,8 @@ STRUCTURES = {modality: Structures(**row) for modality, row in _CATALOGUE["struc
 def of_modality(modality: str) -> tuple[Degradation, ...]:
     """The catalogue's degradations of one modality, in the catalogue's order."""
     return tuple(row for row in DEGRADATIONS.values() if row.modality == modality)
+
+
+def embedded(modality: str) -> tuple[Degradation, ...]:
+    """The degradations of one modality that the embedded set knows; new rows of the catalogue do not change it."""
+    return tuple(DEGRADATIONS[key] for key in _CATALOGUE["embedded"][modality])

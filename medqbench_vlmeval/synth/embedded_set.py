@@ -20,7 +20,7 @@ from PIL import Image
 from medqbench_vlmeval.benchmark import DEGREES, MODALITIES, OPTION_LETTERS, QUESTION_TYPES
 from medqbench_vlmeval.files import write_bytes, write_text
 from medqbench_vlmeval.synth import texts
-from medqbench_vlmeval.synth.catalogue import CLINICAL, DEGRADATIONS, GRADES, SOURCES, Clinical, Planned, of_modality
+from medqbench_vlmeval.synth.catalogue import CLINICAL, DEGRADATIONS, GRADES, SOURCES, Clinical, Planned, embedded
 from medqbench_vlmeval.synth.images import Bytes
 
 SEED = 20261122
@@ -34,7 +34,7 @@ def pictures() -> dict[str, tuple[Planned, ...]]:
     """The fifteen pictures of each modality, undegraded ones first, then mild, then severe."""
     by_modality: dict[str, tuple[Planned, ...]] = {}
     for m, modality in enumerate(MODALITIES):
-        sources = [source for source in SOURCES.values() if source.modality == modality]
+        sources = [source for source in SOURCES.values() if source.modality == modality and source.shows]
         cells = [(source, DEGRADATIONS.get("none"), "none") for source in sources]
         for severity in GRADES:
             cells += [(source, DEGRADATIONS[source.shows[i]], severity) for i in (0, 1) for source in sources]
@@ -69,7 +69,7 @@ def _every_picture() -> dict[str, Planned]:
 def _ask(picture: Planned, kind: str, turn: int, rng: np.random.Generator) -> texts.Question:
     """The question of type ``kind`` on one picture; ``turn`` counts questions of that type over the whole set."""
     noun, fault = picture.source.noun, picture.degradation
-    known = of_modality(picture.source.modality)
+    known = embedded(picture.source.modality)
     absent = [d for d in known if d is not fault]
     other = absent[int(rng.integers(len(absent)))]
     if kind == "Yes-or-No":
@@ -192,7 +192,9 @@ def encode(pixels: Bytes, suffix: str) -> bytes:
 def provenance() -> str:
     """JSON: every source with package and licence, every picture with degradation, parameters and seed."""
     fields = ("modality", "kind", "origin", "package", "licence")
-    sources = {key: {field: getattr(source, field) for field in fields} for key, source in SOURCES.items()}
+    sources = {
+        key: {field: getattr(source, field) for field in fields} for key, source in SOURCES.items() if source.shows
+    }
     images = {
         picture.file_name: {
             "source": picture.source.key,

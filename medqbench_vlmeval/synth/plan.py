@@ -1,4 +1,4 @@
-"""What is to be made of a set of source pictures: every picture with its degradations and seed, and the tables' rows."""
+"""What is to be made of a set of source pictures: pictures with degradations and seeds, and tables' rows."""
 
 from __future__ import annotations
 

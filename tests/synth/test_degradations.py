@@ -10,7 +10,7 @@ import pytest
 
 from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.synth import ct, degradations, mri
-from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, of_modality
+from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, embedded, of_modality
 from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, to_display, to_light
 
 
@@ -190,7 +190,9 @@ def test_severe_is_further_from_the_original_than_mild(key: str) -> None:
     assert 0.0 < away[0] < away[1]
 
 
-def test_every_modality_has_six_worded_degradations() -> None:
-    assert {modality: len(of_modality(modality)) for modality in MODALITIES} == dict.fromkeys(MODALITIES, 6)
+def test_the_embedded_set_knows_six_degradations_of_each_of_its_modalities_and_all_have_words() -> None:
+    for modality in MODALITIES:
+        assert len(embedded(modality)) == 6
+        assert all(degradation in of_modality(modality) for degradation in embedded(modality))
     rows = DEGRADATIONS.values()
     assert all(row.name and row.asked and row.amount and set(row.signs) == set(GRADES) for row in rows)
