@@ -1,0 +1,41 @@
+"""``medqbench synth``: a MedQ-style benchmark from a user's own images.
+
+``medqbench synth IMAGES --out DIR`` makes a set; the other commands of the group stand behind ``synth`` by their names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+_MAKE = "make"
+
+
+class _MakesByDefault(TyperGroup):
+    """A group whose first word may be left out: what is no command's name begins the words of 'make'."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [_MAKE, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_MakesByDefault,
+    help="A benchmark from your own clean images: 'medqbench synth IMAGES --out DIR' ('synth make --help').",
+    no_args_is_help=True,
+)
+
+
+@app.command(_MAKE)
+def make(
+    images: Annotated[Path, typer.Argument(help="A folder of clean images: PNG, JPEG, TIFF, DICOM, NIfTI.")],
+    out: Annotated[Path, typer.Option(help="A new or empty folder, or the one that an earlier call left unfinished.")],
+) -> None:
+    """Degrade the images by known amounts and ask about them. The word 'make' may be left out."""
+    from medqbench_vlmeval.workflows.synth import make_set
+
+    make_set(images, out)
