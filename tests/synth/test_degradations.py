@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from medqbench_vlmeval.benchmark import MODALITIES
-from medqbench_vlmeval.synth import ct, degradations, mri
+from medqbench_vlmeval.synth import ct, endoscopy, mri, optics, slides
 from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, embedded, of_modality
 from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, to_display, to_light
 
@@ -119,26 +119,26 @@ def test_fewer_views_streak_more() -> None:
 
 def test_blur_keeps_light_and_a_flat_picture() -> None:
     flat = Picture(np.full((48, 48, 3), 0.6), "Fundus")
-    for blur in (partial(degradations.defocus, radius_px=4.0), partial(degradations.motion_blur, length_px=9.0)):
+    for blur in (partial(optics.defocus, radius_px=4.0), partial(optics.motion_blur, length_px=9.0)):
         np.testing.assert_allclose(blur(flat, rng()).pixels, 0.6, atol=1e-9)
 
 
 def test_haze_scales_contrast_by_one_minus_the_veil() -> None:
     before = to_light(colours().pixels)
-    after = to_light(degradations.haze(colours(), rng(), veil=0.6).pixels)
+    after = to_light(optics.haze(colours(), rng(), veil=0.6).pixels)
     assert after.std(axis=(0, 1)) == pytest.approx(0.4 * before.std(axis=(0, 1)), rel=0.15)
 
 
 def test_sensor_noise_has_poisson_variance() -> None:
     flat = Picture(np.full((200, 200, 3), 0.7), "Fundus")
     light = float(to_light(flat.pixels)[0, 0, 0])
-    seen = to_light(degradations.sensor_noise(flat, rng(), electrons=2000.0, read=0.0).pixels)
+    seen = to_light(optics.sensor_noise(flat, rng(), electrons=2000.0, read=0.0).pixels)
     assert seen.var() == pytest.approx(light / 2000.0, rel=0.05)
 
 
 def test_colour_cast_keeps_luminance_and_changes_hue() -> None:
     weights = np.array([0.2126, 0.7152, 0.0722])
-    cast = degradations.colour_cast(Picture(colours().pixels * 0.6, "Fundus"), rng(), stops=0.7).pixels
+    cast = optics.colour_cast(Picture(colours().pixels * 0.6, "Fundus"), rng(), stops=0.7).pixels
     before, after = to_light(colours().pixels * 0.6), to_light(cast)
     assert (after @ weights).mean() == pytest.approx((before @ weights).mean(), rel=0.02)
     assert np.abs(after.mean(axis=(0, 1)) / before.mean(axis=(0, 1)) - 1.0).max() > 0.15
@@ -146,13 +146,13 @@ def test_colour_cast_keeps_luminance_and_changes_hue() -> None:
 
 def test_overexposure_by_one_stop_doubles_the_light_that_fits() -> None:
     dim = Picture(np.full((32, 32, 3), 0.4), "Endoscopy")
-    seen = to_light(degradations.overexposure(dim, rng(), stops=1.0).pixels)
+    seen = to_light(optics.overexposure(dim, rng(), stops=1.0).pixels)
     assert float(seen.mean() / to_light(dim.pixels).mean()) == pytest.approx(2.0, rel=0.06)
 
 
 def test_fading_scales_optical_density() -> None:
     stained = Picture(np.clip(colours().pixels, 0.2, 0.9), "Histopathology")
-    faded = degradations.faded_stain(stained, rng(), kept=0.5).pixels
+    faded = slides.faded_stain(stained, rng(), kept=0.5).pixels
     ratio = np.log(to_light(faded)) / np.log(to_light(stained.pixels))
     assert ratio.min() == pytest.approx(ratio.max(), rel=1e-6)
     assert ratio.mean() == pytest.approx(0.5, rel=0.05)
@@ -160,7 +160,7 @@ def test_fading_scales_optical_density() -> None:
 
 def test_reflections_cover_about_the_stated_share() -> None:
     mucosa = Picture(np.full((128, 128, 3), 0.5), "Endoscopy")
-    white = degradations.specular_reflection(mucosa, rng(), coverage=0.10).pixels.min(axis=-1) > 0.95
+    white = endoscopy.specular_reflection(mucosa, rng(), coverage=0.10).pixels.min(axis=-1) > 0.95
     assert 0.05 < white.mean() < 0.14
 
 

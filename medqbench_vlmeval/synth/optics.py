@@ -1,0 +1,128 @@
+"""Degradations of any instrument with optics and a sensor, on linear light before the display's gamma.
+
+Those of an endoscope's view are in :mod:`endoscopy`, those of a slide in :mod:`slides`, those of scanners in :mod:`ct`
+and :mod:`mri`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import wraps
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from scipy.signal import fftconvolve
+
+from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, smooth_field, to_display, to_light
+
+# Rec. 709 luminance weights.
+_LUMA = np.array([0.2126, 0.7152, 0.0722])
+
+
+def on_light(change: Callable[..., Array]) -> Callable[..., Picture]:
+    """Make a change of linear light, (H, W, 3), one of a picture."""
+
+    @wraps(change)
+    def degrade(picture: Picture, rng: np.random.Generator, **parameters: float) -> Picture:
+        return picture.with_pixels(to_display(change(to_light(picture.pixels), rng, **parameters)))
+
+    return degrade
+
+
+def _convolve(light: Array, kernel: Array) -> Array:
+    """``light`` blurred within the field of view only: the field stop lies at the sensor, so its edge stays sharp."""
+
+    def blur(values: Array) -> Array:
+        pad = kernel.shape[0] // 2
+        padded = np.pad(values, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+        return np.stack([fftconvolve(padded[..., c], kernel, mode="valid") for c in range(3)], axis=-1)
+
+    inside = field_of_view(light)[..., None]
+    share = blur(np.repeat(inside.astype(np.float64), 3, axis=-1))
+    return np.where(inside, blur(light * inside) / np.maximum(share, 1e-3), light)
+
+
+@on_light
+def defocus(light: Array, rng: np.random.Generator, *, radius_px: float) -> Array:
+    """Geometric defocus: light convolved with the uniform disc that an out-of-focus circular pupil leaves.
+    ``radius_px``: radius of the circle of confusion in pixels, varied by 5%."""
+    radius = radius_px * rng.uniform(0.95, 1.05)
+    half = int(np.ceil(radius)) + 1
+    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
+    disc = np.clip(radius + 0.5 - np.hypot(y, x), 0.0, 1.0)  # its rim is anti-aliased
+    return _convolve(light, disc / disc.sum())
+
+
+@on_light
+def motion_blur(light: Array, rng: np.random.Generator, *, length_px: float) -> Array:
+    """Uniform movement during the exposure: light integrated along a straight path. ``length_px``: path length in
+    pixels; its direction is random."""
+    angle = rng.uniform(0.0, np.pi)
+    half = int(np.ceil(length_px / 2.0)) + 1
+    kernel = np.zeros((2 * half + 1, 2 * half + 1))
+    for t in np.linspace(-length_px / 2.0, length_px / 2.0, int(8 * length_px) + 1):
+        y, x = half + t * np.sin(angle), half + t * np.cos(angle)
+        kernel[round(y), round(x)] += 1.0
+    kernel = gaussian_filter(kernel, 0.4)
+    return _convolve(light, kernel / kernel.sum())
+
+
+@on_light
+def uneven_illumination(light: Array, rng: np.random.Generator, *, loss: float) -> Array:
+    """A misaligned or narrow light cone: light times a smooth field that falls off from an off-centre maximum. ``L' = L
+    ((1 - loss) + loss * exp(-(r / 0.75)^2))`` with ``r`` the distance from the maximum in half-widths. ``loss``: share
+    of the light that is lost far from the maximum, 0-1."""
+    y, x = grid(light.shape[:2])
+    turn = rng.uniform(0.0, 2.0 * np.pi)
+    r2 = (x - 0.6 * np.cos(turn)) ** 2 + (y - 0.6 * np.sin(turn)) ** 2
+    field = (1.0 - loss) + loss * np.exp(-r2 / 0.75**2)
+    return np.asarray(light * field[..., None])
+
+
+@on_light
+def haze(light: Array, rng: np.random.Generator, *, veil: float) -> Array:
+    """Stray light from a scattering medium: ``L' = (1 - veil) L + veil * mean(L)``, the veil slightly uneven. ``veil``:
+    share of the light that is scattered, 0-1; Michelson contrast falls to about ``1 - veil``."""
+    view = field_of_view(light)
+    mean = light[view].mean(axis=0) if view.any() else light.mean(axis=(0, 1))
+    share = np.clip(veil * (1.0 + 0.06 * smooth_field(light.shape[:2], 40.0, rng)), 0.0, 0.97)[..., None]
+    return np.where(view[..., None], (1.0 - share) * light + share * mean, light)
+
+
+@on_light
+def colour_cast(light: Array, rng: np.random.Generator, *, stops: float) -> Array:
+    """A wrong white balance: each channel times its own gain, luminance kept. ``stops``: size of the gain error in
+    powers of two between the most and the least favoured channel."""
+    towards = np.array([[-0.6, 1.0, -0.4], [-0.8, 0.0, 1.0], [-1.0, 0.5, 0.5]])[int(rng.integers(3))]
+    cast = light * 2.0 ** (stops * towards)
+    return np.asarray(cast * ((light @ _LUMA).mean() / max(float((cast @ _LUMA).mean()), 1e-9)))
+
+
+@on_light
+def sensor_noise(light: Array, rng: np.random.Generator, *, electrons: float, read: float = 4.0) -> Array:
+    """Photon shot noise and read noise of a sensor at high gain. ``N ~ Poisson(electrons * L) + Normal(0, read)``, ``L'
+    = N / electrons``. ``electrons``: full well in electrons (fewer is noisier). ``read``: read noise in electrons,
+    standard deviation."""
+    return np.maximum(rng.poisson(electrons * light) + rng.normal(0.0, read, light.shape), 0.0) / electrons
+
+
+@on_light
+def overexposure(light: Array, rng: np.random.Generator, *, stops: float) -> Array:
+    """Too much light for the sensor: ``L' = min(1, 2^stops L)`` with a slight bloom around clipped areas. ``stops``:
+    exposure error in powers of two (> 0), varied by 5%."""
+    light = light * 2.0 ** (stops * rng.uniform(0.95, 1.05))
+    excess = np.maximum(light - 1.0, 0.0)
+    bloom = gaussian_filter(excess, (4.0, 4.0, 0.0)) * field_of_view(light)[..., None]
+    return np.asarray(light + 0.5 * bloom)
+
+
+def jpeg_compression(picture: Picture, rng: np.random.Generator, *, quality: float) -> Picture:
+    """Lossy compression: the picture after a JPEG encoder and decoder (8 x 8 DCT blocks, ISO/IEC 10918-1). ``quality``:
+    Pillow's quality setting, 1-95 (whole number as float), varied by one step."""
+    step = int(quality) + int(rng.integers(0, 2))
+    coded = io.BytesIO()
+    Image.fromarray(picture.display()).save(coded, "JPEG", quality=step, subsampling=2)
+    decoded = np.asarray(Image.open(io.BytesIO(coded.getvalue())), dtype=np.float64)
+    return picture.with_pixels(decoded / 255.0)
