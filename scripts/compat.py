@@ -47,8 +47,8 @@ SHOWN = (
 )
 EXTRAS = "[datasets,dicom,synth,wandb,mlflow]"
 HEAD = ("Python", "libraries", "kit", "results", "quick tests", "day", *SHOWN)
-# Kits from before transformers 5, which their requirements allow and with which they do not import; transformers 4
-# brings a huggingface_hub before 1.0.
+# Kits of before transformers 5, with which they do not import though they allow it; transformers 4 brings a
+# huggingface_hub of before 1.0.
 KIT_NEEDS = {"0.0.18": ("transformers<5", "datasets>=4"), "0.0.19": ("transformers<5", "datasets>=4")}
 BEGIN, END = "<!-- cells: written by scripts/compat.py -->", "<!-- end of cells -->"
 _NONE, _STEP_SECONDS, _TEST_SECONDS = "–", 1800, 3600
