@@ -8,19 +8,22 @@ for diagnosis.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
 from math import sqrt
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from medqbench_vlmeval.synth.images import Picture
 
 GRADES = ("mild", "severe")
+
+# Degradation's key -> 'mild' and 'severe' -> parameters.
+Strengths: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 _CATALOGUE: Mapping[str, Any] = json.loads((files(__package__) / "catalogue.json").read_text(encoding="utf-8"))
 
@@ -151,3 +154,8 @@ def of_modality(modality: str) -> tuple[Degradation, ...]:
 def embedded(modality: str) -> tuple[Degradation, ...]:
     """The degradations of one modality that the embedded set knows; new rows of the catalogue do not change it."""
     return tuple(DEGRADATIONS[key] for key in _CATALOGUE["embedded"][modality])
+
+
+def recalibrated(degradations: Iterable[Degradation], strengths: Strengths) -> tuple[Degradation, ...]:
+    """The same degradations in the same order, with the parameters that ``strengths`` has for some of them."""
+    return tuple(replace(row, parameters=strengths.get(row.key, row.parameters)) for row in degradations)
