@@ -7,27 +7,22 @@ MedQ-Deg's set asks eight clinical questions, each of the picture as it is and u
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from medqbench_vlmeval.benchmark import DEGREES, MODALITIES, OPTION_LETTERS, QUESTION_TYPES
 from medqbench_vlmeval.files import write_bytes, write_text
 from medqbench_vlmeval.synth import texts
 from medqbench_vlmeval.synth.catalogue import CLINICAL, DEGRADATIONS, GRADES, SOURCES, Clinical, Planned, embedded
-from medqbench_vlmeval.synth.images import Bytes
+from medqbench_vlmeval.synth.plan import Row
+from medqbench_vlmeval.synth.produce import encode, render, table_text
 
 SEED = 20261122
 _DEGREE_GRADES = dict(zip(("none", "moderate", "severe"), DEGREES, strict=True))
-
-# One row of a table: its columns in order.
-Row = Mapping[str, str]
 
 
 def pictures() -> dict[str, tuple[Planned, ...]]:
@@ -159,34 +154,6 @@ TABLES = {
     "medqbench_paired_description_mini.tsv": pair_rows,
     "MedQ-Robust-mini.tsv": degree_rows,
 }
-
-
-def table_text(rows: Sequence[Row]) -> str:
-    """A TSV with a header line; quotes only where a cell needs them, lines end with a newline alone."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), delimiter="\t", quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
-
-
-def render(picture: Planned) -> Bytes:
-    """The pixels of one planned picture, uint8, (H, W) or (H, W, 3)."""
-    loaded = picture.source.load()
-    if picture.degradation is None:
-        return loaded.display()
-    rng = np.random.default_rng(picture.seed)
-    return picture.degradation.degrade(loaded, picture.severity, rng).display()
-
-
-def encode(pixels: Bytes, suffix: str) -> bytes:
-    """A PNG, or a JPEG at quality 92 without chroma subsampling (its error is far below any simulated one)."""
-    out = io.BytesIO()
-    if suffix == "png":
-        Image.fromarray(pixels).save(out, "PNG", optimize=True)
-    else:
-        Image.fromarray(pixels).save(out, "JPEG", quality=92, subsampling=0)
-    return out.getvalue()
 
 
 def provenance() -> str:
