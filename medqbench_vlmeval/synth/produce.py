@@ -33,6 +33,7 @@ from medqbench_vlmeval.errors import BadInput, MedQBenchError, RunFailed
 from medqbench_vlmeval.files import (
     held,
     json_object,
+    reading,
     sha256_of,
     sha256_text,
     write_bytes,
