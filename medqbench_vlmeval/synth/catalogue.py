@@ -8,6 +8,7 @@ for diagnosis.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ import numpy as np
 from medqbench_vlmeval.synth.images import Picture
 
 GRADES = ("mild", "severe")
+GREY = ("CT", "MRI", "X-ray", "Ultrasound")
 
 # Degradation's key -> 'mild' and 'severe' -> parameters.
 Strengths: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -33,7 +35,8 @@ class Source:
     """One undegraded picture. ``noun`` is how a question names it ('axial brain MRI slice'), ``kind`` the value of the
     ``source`` column without degradation ('authentic', 'phantom' or 'procedural'). ``package`` carries the original, ""
     for a user's own. ``shows`` are the keys of the two degradations that the embedded set shows on it; it leaves
-    sources that show none out."""
+    sources that show none out. ``group`` is what sources of one file or patient share (frames, slices): a split holds
+    all of a group or none; without it a source is its own group."""
 
     key: str
     modality: str
@@ -44,6 +47,7 @@ class Source:
     licence: str
     load: partial[Picture]
     shows: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ class Degradation:
 @dataclass(frozen=True)
 class Planned:
     """One picture of the set. ``seed`` starts its own generator, so that each can be made alone; ``stem`` begins the
-    file's name, which is else modality and seed. ``also`` is a second degradation, put on after the first."""
+    file's name, which is else modality and seed. ``also`` is a second degradation, put on after the first at
+    ``also_severity``, which is not above ``severity``."""
 
     source: Source
     degradation: Degradation | None
@@ -95,17 +100,24 @@ class Planned:
     seed: tuple[int, ...]
     stem: str = ""
     also: Degradation | None = None
+    also_severity: str = "mild"
+
+    @property
+    def put_on(self) -> tuple[tuple[Degradation, str], ...]:
+        """The degradations in the order in which they are put on, each with its severity."""
+        both = ((self.degradation, self.severity), (self.also, self.also_severity))
+        return tuple((degradation, grade) for degradation, grade in both if degradation)
 
     @property
     def file_name(self) -> str:
         """Grey pictures are stored as PNG, colour pictures as high-quality JPEG. The name tells no answer."""
-        suffix = "png" if self.source.modality in ("CT", "MRI") else "jpg"
+        suffix = "png" if self.source.modality in GREY else "jpg"
         return f"{self.stem or f'{self.source.modality.lower()}-{self.seed[1] % 100:02d}'}.{suffix}"
 
     @property
     def fault(self) -> str:
         """The value of the ``degradation`` column."""
-        return self.degradation.name if self.degradation else "none"
+        return " and ".join(degradation.name for degradation, _ in self.put_on) or "none"
 
     @property
     def origin(self) -> str:
@@ -159,3 +171,13 @@ def embedded(modality: str) -> tuple[Degradation, ...]:
 def recalibrated(degradations: Iterable[Degradation], strengths: Strengths) -> tuple[Degradation, ...]:
     """The same degradations in the same order, with the parameters that ``strengths`` has for some of them."""
     return tuple(replace(row, parameters=strengths.get(row.key, row.parameters)) for row in degradations)
+
+
+_ALIKE = tuple(re.compile(rf"(?i)\b(?:{'|'.join(words)})") for words in _CATALOGUE["alike"])
+
+
+def alike(one: Degradation, other: Degradation) -> bool:
+    """Whether one degradation may be taken for the other or brings it along (haze and low contrast), so that a
+    question must not have both among its options, nor ask for one where the other is."""
+    names = (f"{one.name} {one.asked}", f"{other.name} {other.asked}")
+    return one.name == other.name or any(all(words.search(name) for name in names) for words in _ALIKE)

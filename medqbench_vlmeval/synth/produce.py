@@ -78,8 +78,8 @@ def table_text(rows: Sequence[Row]) -> str:
 def render(planned: Planned, loaded: Picture | None = None) -> Bytes:
     """The pixels of one planned picture, uint8, (H, W) or (H, W, 3). ``loaded`` is its source where that is at hand."""
     picture, rng = loaded or planned.source.load(), np.random.default_rng(planned.seed)
-    for degradation in filter(None, (planned.degradation, planned.also)):
-        picture = degradation.degrade(picture, planned.severity, rng)
+    for degradation, grade in planned.put_on:
+        picture = degradation.degrade(picture, grade, rng)
     return picture.display()
 
 
@@ -172,8 +172,14 @@ def _source_json(planned: Planned) -> dict[str, str]:
 def recipe_json(planned: Planned) -> dict[str, Any]:
     """How a picture is made: source, severity, seed, and each degradation with its function and parameters."""
     put_on = [
-        {"key": of.key, "name": of.name, "function": of.function, "parameters": dict(of.strength(planned.severity))}
-        for of in filter(None, (planned.degradation, planned.also))
+        {
+            "key": of.key,
+            "name": of.name,
+            "function": of.function,
+            "severity": grade,
+            "parameters": dict(of.strength(grade)),
+        }
+        for of, grade in planned.put_on
     ]
     begin = {"source": planned.source.key, "severity": planned.severity, "seed": list(planned.seed)}
     return {**begin, "degradations": put_on}
