@@ -15,6 +15,7 @@ from functools import partial
 from importlib.resources import files
 from math import sqrt
 from pkgutil import resolve_name
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -152,8 +153,16 @@ def _source(picture: str, arguments: list[Any], shows: Sequence[str] = (), **fie
     return Source(**fields, shows=tuple(shows), load=partial(resolve_name(picture), *arguments))
 
 
+def _by_modality(key: str, modalities: Mapping[str, Any] = MappingProxyType({}), **row: Any) -> list[dict[str, Any]]:
+    """A general row is one of each of its ``modalities``, with the fields that are different there."""
+    if not modalities:
+        return [{"key": key, **row}]
+    short = _CATALOGUE["short"]
+    return [{**row, "key": f"{short[name]}-{key}", "modality": name, **own} for name, own in modalities.items()]
+
+
 SOURCES = {row["key"]: _source(**row) for row in _CATALOGUE["sources"]}
-DEGRADATIONS = {row["key"]: Degradation(**row) for row in _CATALOGUE["degradations"]}
+DEGRADATIONS = {row["key"]: Degradation(**row) for rows in _CATALOGUE["degradations"] for row in _by_modality(**rows)}
 CLINICAL = tuple(Clinical(**row) for row in _CATALOGUE["clinical"])
 STRUCTURES = {modality: Structures(**row) for modality, row in _CATALOGUE["structures"].items()}
 

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import binary_fill_holes, gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter, label, map_coordinates
 
 from medqbench_vlmeval.errors import MissingDependency
 
@@ -69,13 +69,15 @@ def to_display(light: Array) -> Array:
 def field_of_view(light: Array) -> NDArray[np.bool_]:
     """Where a round instrument lets light through, (H, W): everything but the dark that touches the border. ``light``
     is linear, (H, W, 3); dark places inside the field (a lumen) belong to it."""
-    return np.asarray(binary_fill_holes(light.sum(axis=-1) > 0.02), dtype=bool)
+    places, _ = label(light.sum(axis=-1) <= 0.02)
+    rim = np.concatenate([places[0], places[-1], places[:, 0], places[:, -1]])
+    return ~np.isin(places, rim[rim > 0])
 
 
 def grid(shape: tuple[int, int]) -> tuple[Array, Array]:
-    """Row and column coordinates in -1..1, each of ``shape``."""
-    rows = np.linspace(-1.0, 1.0, shape[0])
-    columns = np.linspace(-1.0, 1.0, shape[1])
+    """Row and column coordinates, each of ``shape``, in half-widths: 0 in the middle, -1 and 1 at the ends of the
+    shorter side, so that circles are round in every picture."""
+    rows, columns = (np.linspace(-1.0, 1.0, side) * (side / min(shape)) for side in shape)
     y, x = np.meshgrid(rows, columns, indexing="ij")
     return np.asarray(y), np.asarray(x)
 

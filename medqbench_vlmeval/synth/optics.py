@@ -21,14 +21,40 @@ from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, 
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
-def on_light(change: Callable[..., Array]) -> Callable[..., Picture]:
-    """Make a change of linear light, (H, W, 3), one of a picture."""
-
+def _on(change: Callable[..., Array], gamma: bool) -> Callable[..., Picture]:
     @wraps(change)
     def degrade(picture: Picture, rng: np.random.Generator, **parameters: float) -> Picture:
-        return picture.with_pixels(to_display(change(to_light(picture.pixels), rng, **parameters)))
+        low, high = picture.window
+        shown = np.clip((picture.pixels.reshape(*picture.shape, -1) - low) / (high - low), 0.0, 1.0)
+        light = gamma and shown.shape[-1] == 3
+        changed = change(to_light(shown) if light else shown, rng, **parameters)
+        seen = to_display(changed) if light else np.clip(changed, 0.0, 1.0)
+        return picture.with_pixels(low + (high - low) * seen.reshape(picture.pixels.shape))
 
     return degrade
+
+
+def on_light(change: Callable[..., Array]) -> Callable[..., Picture]:
+    """Make a change of linear light 0-1, (H, W, 3), one of a picture. Of a grey picture it gets what the window shows,
+    (H, W, 1): a scanner's values are its signal, no light behind a gamma."""
+    return _on(change, True)
+
+
+def on_display(change: Callable[..., Array]) -> Callable[..., Picture]:
+    """Make a change of display values 0-1, (H, W, 3) or (H, W, 1), one of a picture of any modality."""
+    return _on(change, False)
+
+
+def enlarged(light: Array) -> float:
+    """By how much lengths in pixels grow, so that a large picture, which is looked at as a whole, is degraded as a
+    small one: shorter side / 288, at least 1."""
+    return max(1.0, float(min(light.shape[:2])) / 288.0)
+
+
+def around(y: Array, x: Array, cy: float, cx: float, reach: float) -> tuple[slice, slice]:
+    """The rows and columns of a ``grid`` ``y``, ``x`` that lie within ``reach`` of a point, all in half-widths."""
+    rows, columns = ((c - reach, c + reach) for c in (cy, cx))
+    return slice(*np.searchsorted(y[:, 0], rows)), slice(*np.searchsorted(x[0], columns))
 
 
 def _convolve(light: Array, kernel: Array) -> Array:
@@ -37,18 +63,21 @@ def _convolve(light: Array, kernel: Array) -> Array:
     def blur(values: Array) -> Array:
         pad = kernel.shape[0] // 2
         padded = np.pad(values, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
-        return np.stack([fftconvolve(padded[..., c], kernel, mode="valid") for c in range(3)], axis=-1)
+        return np.stack([fftconvolve(padded[..., c], kernel, mode="valid") for c in range(values.shape[-1])], axis=-1)
 
+    if light.shape[-1] == 1:
+        return blur(light)
     inside = field_of_view(light)[..., None]
-    share = blur(np.repeat(inside.astype(np.float64), 3, axis=-1))
+    share = blur(inside.astype(np.float64))
     return np.where(inside, blur(light * inside) / np.maximum(share, 1e-3), light)
 
 
 @on_light
 def defocus(light: Array, rng: np.random.Generator, *, radius_px: float) -> Array:
     """Geometric defocus: light convolved with the uniform disc that an out-of-focus circular pupil leaves.
-    ``radius_px``: radius of the circle of confusion in pixels, varied by 5%."""
-    radius = radius_px * rng.uniform(0.95, 1.05)
+    ``radius_px``: radius of the circle of confusion in pixels (see :func:`enlarged`), varied by 5%. Its transfer
+    function is ``2 J1(z) / z`` with ``z = 2 pi radius f`` (Goodman, *Introduction to Fourier Optics*, ch. 6)."""
+    radius = radius_px * rng.uniform(0.95, 1.05) * enlarged(light)
     half = int(np.ceil(radius)) + 1
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
     disc = np.clip(radius + 0.5 - np.hypot(y, x), 0.0, 1.0)  # its rim is anti-aliased
@@ -58,8 +87,10 @@ def defocus(light: Array, rng: np.random.Generator, *, radius_px: float) -> Arra
 @on_light
 def motion_blur(light: Array, rng: np.random.Generator, *, length_px: float) -> Array:
     """Uniform movement during the exposure: light integrated along a straight path. ``length_px``: path length in
-    pixels; its direction is random."""
+    pixels (see :func:`enlarged`); its direction is random. Its transfer function along the path is
+    ``sinc(length f)``."""
     angle = rng.uniform(0.0, np.pi)
+    length_px *= enlarged(light)
     half = int(np.ceil(length_px / 2.0)) + 1
     kernel = np.zeros((2 * half + 1, 2 * half + 1))
     for t in np.linspace(-length_px / 2.0, length_px / 2.0, int(8 * length_px) + 1):
@@ -87,7 +118,8 @@ def haze(light: Array, rng: np.random.Generator, *, veil: float) -> Array:
     share of the light that is scattered, 0-1; Michelson contrast falls to about ``1 - veil``."""
     view = field_of_view(light)
     mean = light[view].mean(axis=0) if view.any() else light.mean(axis=(0, 1))
-    share = np.clip(veil * (1.0 + 0.06 * smooth_field(light.shape[:2], 40.0, rng)), 0.0, 0.97)[..., None]
+    uneven = smooth_field(light.shape[:2], 40.0 * enlarged(light), rng)
+    share = np.clip(veil * (1.0 + 0.06 * uneven), 0.0, 0.97)[..., None]
     return np.where(view[..., None], (1.0 - share) * light + share * mean, light)
 
 
@@ -114,7 +146,8 @@ def overexposure(light: Array, rng: np.random.Generator, *, stops: float) -> Arr
     exposure error in powers of two (> 0), varied by 5%."""
     light = light * 2.0 ** (stops * rng.uniform(0.95, 1.05))
     excess = np.maximum(light - 1.0, 0.0)
-    bloom = gaussian_filter(excess, (4.0, 4.0, 0.0)) * field_of_view(light)[..., None]
+    sigma = 4.0 * enlarged(light)
+    bloom = gaussian_filter(excess, (sigma, sigma, 0.0)) * field_of_view(light)[..., None]
     return np.asarray(light + 0.5 * bloom)
 
 
