@@ -8,17 +8,19 @@ A position is a strength on the logarithmic scale on which 0 is the catalogue's 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import json_object
-from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, Degradation, Strengths
+from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, Degradation, Grades, Strengths
 from medqbench_vlmeval.synth.images import Array
+from medqbench_vlmeval.types import Agreement, Cell
 
 STRENGTHS_FORMAT = "medqbench strengths 1"
 QUALITIES = ("reject", "usable", "good")
@@ -30,7 +32,7 @@ RESAMPLES = 500
 _WEAKEST, _STRONGEST = -1.0, 1.5
 _MOST_SHARE = 0.98
 _STEP = 0.01  # of the grid of thresholds, in positions
-_SLOPES = np.geomspace(1.0, 40.0, 16)
+_SLOPES = np.geomspace(1.0, 16.0, 16)
 _LEAST_ORDERED = 0.5
 _DIGITS = 4  # of a parameter that is written
 
@@ -52,14 +54,14 @@ def _is_count(value: float) -> bool:
 
 
 def reach(degradation: Degradation) -> tuple[float, float]:
-    """The weakest and the strongest position at which pictures are made: a parameter that is below 1 when mild and
-    when severe (a share) stays so."""
+    """The weakest and the strongest position at which pictures are made: a parameter that is at most 1 when mild and
+    when severe (a share) stays below 1, or at what it is then."""
     low, high = _WEAKEST, _STRONGEST
     mild, severe = (degradation.parameters[grade] for grade in GRADES)
     for name, start in mild.items():
         end = severe[name]
-        if 0 < start < _MOST_SHARE and 0 < end < _MOST_SHARE and start != end:
-            limit = math.log(_MOST_SHARE / start) / math.log(end / start)
+        if 0 < start <= 1 and 0 < end <= 1 and start != end:
+            limit = math.log(max(_MOST_SHARE, start, end) / start) / math.log(end / start)
             low, high = (low, min(high, limit)) if end > start else (max(low, limit), high)
     return low, high
 
@@ -75,26 +77,23 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """A position at which half of the ratings lie on either side, with its 95% interval."""
-
-    position: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Calibrated:
-    """One degradation after ``n`` ratings: its thresholds, new parameters by severity, and the share of ratings (0-1)
-    that is expected to be 'usable' at the new 'mild' and 'reject' at the new 'severe'. Where ``left`` says why it
-    stays as it is, there is none of these."""
+    """The degradation ``key`` after ``n`` ratings.
 
-    degradation: Degradation
+    ``usable_from`` and ``reject_from`` are the positions at which half of the ratings lie on either side, ``after`` the
+    new parameters by severity (``before``: the old ones), ``said_usable`` and ``said_reject`` the shares of ratings in
+    percent that are expected to say so at the new 'mild' and 'severe'. There is none of these where ``left`` says why
+    the degradation stays as it is; ``note`` is what else is to be known.
+    """
+
+    key: str
+    name: str
+    before: Grades
     n: int
     left: str = ""
-    usable_from: Threshold | None = None
-    reject_from: Threshold | None = None
-    parameters: dict[str, dict[str, float]] | None = None
+    usable_from: Cell | None = None
+    reject_from: Cell | None = None
+    after: Grades | None = None
     said_usable: float | None = None
     said_reject: float | None = None
     note: str = ""
@@ -110,17 +109,14 @@ def calibrate(degradation: Degradation, readings: Sequence[Reading], seed: int =
     percentiles of a bootstrap over pictures.
     """
     n = len(readings)
-
-    def left(why: str) -> Calibrated:
-        return Calibrated(degradation, n, why)
-
+    stays = Calibrated(degradation.key, degradation.name, degradation.parameters, n)
     if n < LEAST_RATINGS:
-        return left(f"{n} ratings, at least {LEAST_RATINGS} are needed")
+        return replace(stays, left=f"{n} ratings, at least {LEAST_RATINGS} are needed")
     marks = {reading.mark for reading in readings}
     if missing := [word for mark, word in enumerate(QUALITIES) if mark not in marks]:
-        return left(f"no picture is rated {' or '.join(missing)}, so that a threshold is not reached")
+        return replace(stays, left=f"no picture is rated {' or '.join(missing)}, so that a threshold is not reached")
     if (ordered := _ordered(readings)) < _LEAST_ORDERED:
-        return left(f"ratings contradict the strengths (rank correlation gamma {ordered:.2f})")
+        return replace(stays, left=f"ratings contradict the strengths (rank correlation gamma {ordered:.2f})")
     images = sorted({reading.image for reading in readings})
     place = {image: number for number, image in enumerate(images)}
     low, high = (bound(reading.position for reading in readings) for bound in (min, max))
@@ -130,31 +126,27 @@ def calibrate(degradation: Degradation, readings: Sequence[Reading], seed: int =
         logits = _SLOPES[:, None] * (reading.position - grid)
         for k, is_worse in enumerate((reading.mark < 2, reading.mark < 1)):
             likelihoods[k, place[reading.image]] -= np.logaddexp(0.0, -logits if is_worse else logits)
-    slope, first, second = (found[0] for found in _fit(likelihoods, np.ones((1, len(images)))))
-    draws = np.random.default_rng([seed, len(images)]).multinomial(
-        len(images), np.full(len(images), 1 / len(images)), size=RESAMPLES
-    )
+    slope, *fitted = (found[0] for found in _fit(likelihoods, np.ones((1, len(images)))))
+    draws = np.random.default_rng(seed).multinomial(len(images), np.full(len(images), 1 / len(images)), RESAMPLES)
     resampled = _fit(likelihoods, draws.astype(float))[1:]
-    thresholds = []
-    for at, drawn in zip((first, second), resampled, strict=True):
-        ends = np.percentile(grid[drawn], (2.5, 97.5))
-        thresholds.append(Threshold(float(grid[at]), float(ends[0]), float(ends[1])))
-    usable, reject = thresholds
-    half = (reject.position - usable.position) / 2
-    severe = min(reject.position + half, high)
+    ends = [np.percentile(grid[drawn], (2.5, 97.5)) for drawn in resampled]
+    usable, reject = (
+        Cell(float(grid[at]), float(low), float(high), n) for at, (low, high) in zip(fitted, ends, strict=True)
+    )
+    half = float(grid[fitted[1]] - grid[fitted[0]]) / 2
+    middle, beyond = grid[fitted[0]] + half, grid[fitted[1]] + half
     said_usable = math.tanh(_SLOPES[slope] * half / 2)
     if said_usable <= 1 / 3:
-        return left("'usable' is the likeliest rating at no strength")
-    return Calibrated(
-        degradation,
-        n,
-        "",
-        usable,
-        reject,
-        {"mild": parameters_at(degradation, usable.position + half), "severe": parameters_at(degradation, severe)},
-        said_usable,
-        1 / (1 + math.exp(-_SLOPES[slope] * (severe - reject.position))),
-        "severe is the strongest that was rated" if severe < reject.position + half else "",
+        return replace(stays, left="'usable' is the likeliest rating at no strength")
+    severe = min(beyond, high)
+    return replace(
+        stays,
+        usable_from=usable,
+        reject_from=reject,
+        after={"mild": parameters_at(degradation, middle), "severe": parameters_at(degradation, severe)},
+        said_usable=100 * said_usable,
+        said_reject=100 / (1 + math.exp(-_SLOPES[slope] * (severe - grid[fitted[1]]))),
+        note="severe is the strongest that was rated" if severe < beyond else "",
     )
 
 
@@ -176,13 +168,57 @@ def _fit(likelihoods: Array, weights: Array) -> tuple[Array, Array, Array]:
     return slopes, at[:, 0], at[:, 1]
 
 
+@dataclass(frozen=True)
+class FaultSeen:
+    """How readers name one degradation: the share, in percent, of ratings of pictures with it that tick it, and of its
+    ticks that are right."""
+
+    recall: Cell
+    precision: Cell
+
+
+@dataclass(frozen=True)
+class SiteCalibration:
+    """What the readers of a site rated: ``n`` of the page's ``n_images`` pictures at least once.
+
+    ``among`` (raters with each other) and ``with_simulator`` are mean quadratic weighted kappas, ``alpha`` is
+    Krippendorff's; the simulator's mark of a picture is 2 undegraded, 1 mild, 0 severe, and by its position in between.
+    ``by_rater`` is each one's agreement with the simulator, ``faults`` are by degradation's key.
+    """
+
+    raters: tuple[str, ...]
+    n: int
+    n_images: int
+    calibrated: tuple[Calibrated, ...]
+    among: Cell
+    with_simulator: Cell
+    alpha: Cell
+    by_rater: Mapping[str, Agreement]
+    faults: Mapping[str, FaultSeen]
+
+    @property
+    def strengths(self) -> Strengths:
+        """The new parameters, of the degradations whose ratings carry them."""
+        return {row.key: row.after for row in self.calibrated if row.after is not None}
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for 'calibration.json' and '--json'."""
+        return asdict(self)
+
+
 def read_strengths(path: Path) -> Strengths:
     """Read what :func:`calibrate` found and 'synth calibrate' wrote. Raises BadInput where the file is no such file, or
-    names a degradation, a severity or a parameter that the catalogue has not, or a value is no finite
-    number."""
+    as :func:`checked_strengths`."""
     content = json_object(path) or {}
-    strengths = content.get("strengths")
-    if content.get("format") != STRENGTHS_FORMAT or not isinstance(strengths, dict):
+    if content.get("format") != STRENGTHS_FORMAT:
+        raise BadInput(f"{path} is no file of strengths; 'medqbench synth calibrate' writes one.")
+    return checked_strengths(path, content.get("strengths"))
+
+
+def checked_strengths(path: Path, strengths: object) -> Strengths:
+    """What the file ``path`` holds as strengths. Raises BadInput where that names a degradation, a severity or a
+    parameter that the catalogue has not, or a value is no finite number."""
+    if not isinstance(strengths, dict):
         raise BadInput(f"{path} is no file of strengths; 'medqbench synth calibrate' writes one.")
     for key, grades in strengths.items():
         if (known := DEGRADATIONS.get(key)) is None:

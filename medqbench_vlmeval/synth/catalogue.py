@@ -25,8 +25,9 @@ from medqbench_vlmeval.synth.images import Picture
 GRADES = ("mild", "severe")
 GREY = ("CT", "MRI", "X-ray", "Ultrasound")
 
-# Degradation's key -> 'mild' and 'severe' -> parameters.
-Strengths: TypeAlias = Mapping[str, Mapping[str, Mapping[str, float]]]
+# 'mild' and 'severe' -> parameters, and that by degradation's key.
+Grades: TypeAlias = Mapping[str, Mapping[str, float]]
+Strengths: TypeAlias = Mapping[str, Grades]
 
 _CATALOGUE: Mapping[str, Any] = json.loads((files(__package__) / "catalogue.json").read_text(encoding="utf-8"))
 

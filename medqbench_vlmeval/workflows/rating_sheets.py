@@ -9,9 +9,11 @@ verdicts of another run's judge.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -26,7 +28,7 @@ from medqbench_vlmeval.data.table import TableReader
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import json_object, sha256_text, write_json, writing
 from medqbench_vlmeval.predictions.files import READERS, read_texts
-from medqbench_vlmeval.report.page.rating import REFERENCES, write_rating_page
+from medqbench_vlmeval.report.page.rating import EXPORT_FORMAT, REFERENCES, write_rating_page
 from medqbench_vlmeval.report.thumbnails import find_image
 from medqbench_vlmeval.runs.files import JudgedFile, is_samples, read_judged
 from medqbench_vlmeval.scoring.agreement import MARKS
@@ -34,7 +36,6 @@ from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.types import Sample, SampleRow
 
 RATING_ID = "rating id"
-EXPORT_FORMAT = "medqbench ratings 1"
 KEY_ENDING = "_key.json"
 
 # What a table may say of a rated answer beside its index: enough to notice verdicts of another dataset.
@@ -128,21 +129,40 @@ def hashes(row: SampleRow) -> dict[str, str]:
     return {f"{name}_sha256": sha256_text(text) for name, text in texts.items()}
 
 
-def _filled_in(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
-    """The ratings of a filled sheet or a table of one's own."""
-    (header, *body), _ = read_texts(path, "a file of ratings", _READERS)
+@dataclass(frozen=True)
+class RatingTable:
+    """A file of ratings: its column heads, where each stands by its :func:`spelled` name, and the rows' cells by their
+    number in the file and these names."""
+
+    header: Sequence[str]
+    columns: Mapping[str, int]
+    rows: Mapping[int, Mapping[str, str]]
+
+
+def read_table(path: Path, format_name: str = EXPORT_FORMAT, needed: Sequence[str] = DIMENSIONS) -> RatingTable:
+    """Read a filled sheet, a table of one's own, or a rating page's export, which is of the format of that name and has
+    the ``needed`` names in each of its ratings. Raises BadInput where the file cannot be read or has no rows."""
+    as_json = partial(_json, format_name=format_name, needed=needed)
+    (header, *body), _ = read_texts(path, "a file of ratings", {**READERS, ".csv": _csv, ".json": as_json})
     if not body:
         raise BadInput(f"{path} has no rows of ratings.")
     columns: dict[str, int] = {}
     for position, cell in enumerate(header):
-        columns.setdefault(_spelled(cell), position)
+        columns.setdefault(spelled(cell), position)
     # A spreadsheet counts its rows with the header.
     rows = {
         number: {name: row[at].strip() for name, at in columns.items() if at < len(row)}
         for number, row in enumerate(body, start=1 if path.suffix.lower() in (".json", ".jsonl") else 2)
     }
+    return RatingTable(header, columns, rows)
+
+
+def _filled_in(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
+    """The ratings of a filled sheet or a table of one's own."""
+    read = read_table(path)
+    header, columns, rows = read.header, read.columns, read.rows
     rated = {column: dimension for column, dimension in _DIMENSION_KEYS.items() if column in columns}
-    ids = next((column for column in (_spelled(RATING_ID), *ACCEPTED["index"]) if column in columns), None)
+    ids = next((column for column in (spelled(RATING_ID), *ACCEPTED["index"]) if column in columns), None)
     if not rated or ids is None:
         of_sheet = "the first row of the first sheet" if path.suffix.lower() == ".xlsx" else "the first row"
         there = f"{of_sheet} has {', '.join(name.strip()[:40] for name in header[:40] if name.strip()) or 'no names'}"
@@ -150,11 +170,11 @@ def _filled_in(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
         raise BadInput(f"{path}: no column {wanted}; {there}.")
     # People write notes below their ratings: only a row with ratings must be of the sheet.
     labels = {label: number for number, row in rows.items() if (label := row.get(ids)) and any(map(row.get, rated))}
-    entries = _key_for(path, key, labels) if ids == _spelled(RATING_ID) else None
+    entries = _key_for(path, key, labels) if ids == spelled(RATING_ID) else None
     for number, row in rows.items():
         where = f"{path}, row {number}"
         scores = {
-            dimension: _score(row.get(column, ""), f"{where}, column '{header[columns[column]].strip()}'")
+            dimension: mark_of(row.get(column, ""), f"{where}, column '{header[columns[column]].strip()}'")
             for column, dimension in rated.items()
         }
         label = row.get(ids, "")
@@ -183,7 +203,7 @@ def _filled_in(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
         )
 
 
-def _spelled(name: str) -> str:
+def spelled(name: str) -> str:
     """A column's name in one spelling."""
     return "".join(words(name))
 
@@ -195,24 +215,24 @@ def _csv(path: Path, source: IO[bytes]) -> list[list[str]]:
     return TableReader(path, source, delimiter).all_texts()
 
 
-def _json(path: Path, source: IO[bytes]) -> list[list[str]]:
+def _json(path: Path, source: IO[bytes], *, format_name: str, needed: Sequence[str]) -> list[list[str]]:
     """A table, or a rating page's export as a row a rating."""
     content = json_object(path) or {}
     entries = content.get("ratings")
-    if content.get("format") != EXPORT_FORMAT or not isinstance(entries, list):
+    if content.get("format") != format_name or not isinstance(entries, list):
         return READERS[".json"](path, source)
     for number, entry in enumerate(entries, start=1):
-        for name in (RATING_ID, *DIMENSIONS):
+        for name in (RATING_ID, *needed):
             if not isinstance(entry, dict) or name not in entry:
                 raise BadInput(f"{path}, row {number}: no '{name}'; the export was changed, export it once more.")
-    shared = {"rater": content.get("rater"), "reference mode": content.get("reference")}
+            if isinstance(entry[name], float) and math.isnan(entry[name]):
+                raise BadInput(f"{path}, row {number}, column '{name}': 'NaN' is no rating; null stands for none.")
+    shared = {"rater": content.get("rater"), "reference mode": content.get("reference"), "page": content.get("page")}
     return READERS[".json"](path, BytesIO(json.dumps([entry | shared for entry in entries]).encode()))
 
 
-_READERS = {**READERS, ".csv": _csv, ".json": _json}
-
-
-def _score(text: str, where: str) -> float | None:
+def mark_of(text: str, where: str) -> float | None:
+    """A cell's mark, None for an empty one. Raises BadInput where it is no 0, 1 or 2."""
     if not text:
         return None
     try:

@@ -47,16 +47,17 @@ def test_a_share_stays_below_one() -> None:
     for mild, severe, low, high in (
         (0.5, 0.9, -1.0, math.log(0.98 / 0.5) / math.log(0.9 / 0.5)),
         (0.8, 0.2, math.log(0.98 / 0.8) / math.log(0.2 / 0.8), 1.5),
+        (0.3, 1.0, -1.0, 1.0),
     ):
         share = with_parameters({"loss": mild}, {"loss": severe})
         assert reach(share) == pytest.approx((low, high))
-        assert max(parameters_at(share, position)["loss"] for position in reach(share)) == 0.98
+        assert max(parameters_at(share, position)["loss"] for position in reach(share)) == max(0.98, severe)
 
 
 @pytest.mark.parametrize("row", DEGRADATIONS.values(), ids=lambda row: row.key)
 def test_the_catalogues_strengths_are_positions_0_and_1(row) -> None:
     low, high = reach(row)
-    assert low < 0 and high > 1
+    assert low <= 0 and high >= 1
     for grade, position in (("mild", 0.0), ("moderate", 0.5), ("severe", 1.0)):
         assert parameters_at(row, position) == pytest.approx(dict(row.strength(grade)), rel=5e-3)
 
@@ -65,12 +66,12 @@ def test_a_reader_with_known_thresholds_is_found_again() -> None:
     # Steps of 0.1: the thresholds 0.25 and 0.85 lie in the middle between two pictures.
     found = calibrate(TENFOLD, list(rated(0.25, 0.85)))
     assert not found.left
-    assert found.usable_from.position == pytest.approx(0.25, abs=0.01)
-    assert found.reject_from.position == pytest.approx(0.85, abs=0.01)
+    assert found.usable_from.value == pytest.approx(0.25, abs=0.01)
+    assert found.reject_from.value == pytest.approx(0.85, abs=0.01)
     # mild in the middle at 0.55, severe as far beyond at 0.85 + 0.3 = 1.15.
-    assert found.parameters["mild"]["photons"] == pytest.approx(40_000 * 10**-0.55, rel=0.05)
-    assert found.parameters["severe"]["photons"] == pytest.approx(40_000 * 10**-1.15, rel=0.05)
-    assert min(found.said_usable, found.said_reject) > 0.99
+    assert found.after["mild"]["photons"] == pytest.approx(40_000 * 10**-0.55, rel=0.05)
+    assert found.after["severe"]["photons"] == pytest.approx(40_000 * 10**-1.15, rel=0.05)
+    assert min(found.said_usable, found.said_reject) > 95
 
 
 def test_several_noisy_readers_lie_within_the_interval() -> None:
@@ -96,7 +97,7 @@ def test_several_noisy_readers_lie_within_the_interval() -> None:
 )
 def test_what_the_ratings_do_not_carry_is_left_and_said(readings, why) -> None:
     found = calibrate(TENFOLD, readings)
-    assert (found.left, found.parameters, found.n) == (why, None, len(readings))
+    assert (found.left, found.after, found.n) == (why, None, len(readings))
 
 
 def test_readers_who_hardly_say_usable_move_nothing() -> None:
@@ -107,7 +108,7 @@ def test_readers_who_hardly_say_usable_move_nothing() -> None:
 
 def test_severe_goes_no_further_than_what_was_rated() -> None:
     found = calibrate(TENFOLD, list(rated(0.05, 1.25)))
-    assert found.parameters["severe"] == parameters_at(TENFOLD, 1.5)  # not 1.25 + 0.6
+    assert found.after["severe"] == parameters_at(TENFOLD, 1.5)  # not 1.25 + 0.6
     assert found.note == "severe is the strongest that was rated"
 
 
@@ -116,8 +117,8 @@ def test_any_ratings_give_ordered_thresholds_or_a_reason(ratings) -> None:
     readings = [Reading("A", str(number), position, mark) for number, (position, mark) in enumerate(ratings)]
     found = calibrate(TENFOLD, readings)
     if not found.left:
-        assert found.usable_from.position < found.reject_from.position
-        assert found.parameters["mild"]["photons"] > found.parameters["severe"]["photons"]
+        assert found.usable_from.value < found.reject_from.value
+        assert found.after["mild"]["photons"] > found.after["severe"]["photons"]
 
 
 def strengths_file(folder: Path, strengths: object, kind: str = "medqbench strengths 1") -> Path:

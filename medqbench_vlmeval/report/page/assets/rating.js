@@ -1,6 +1,11 @@
-// The screen that people rate on: one answer at a time with its images, and keys for all of it.
+// The screen that people rate on: one answer at a time with its images, or one image and the faults that are seen in it, and keys
+// for all of it.
 
 const NEXT = DIMENSIONS.length; // what follows the last dimension
+const NOUN = told.faults ? "image" : "answer";
+const ALL = NEXT > 1 ? "All four are" : "It is";
+// The key of a mark where it is not the mark itself.
+const LETTERS = told.letters || {};
 let at = 0; // the dimension that the next digit rates
 let viewer = null;
 let asksOpen = true;
@@ -23,7 +28,7 @@ function pictureOf(place, index, count) {
 function draw() {
   const item = shownItem();
   const [title, questions] = told.tasks[item.task];
-  byId("title").textContent = `Answer ${ratings.at + 1} of ${told.items.length}`;
+  byId("title").textContent = `${told.faults ? "Image" : "Answer"} ${ratings.at + 1} of ${told.items.length}`;
   byId("task").textContent = title;
   const images = item.images.map((place, index) => pictureOf(place, index, item.images.length));
   if (viewer) viewer.show(images);
@@ -33,8 +38,8 @@ function draw() {
   const text = (head, words, id) => el("section", { id, class: "said" }, el("h3", null, head), el("div", { class: "text", dir: "auto", tabindex: 0 }, words || "(empty)"));
   // The same for most answers: folded once, it stays so.
   const question = el("details", { id: "question", open: asksOpen, ontoggle: ({ target }) => (asksOpen = target.open) }, el("summary", null, "Question"), el("div", { class: "text", dir: "auto" }, item.question));
-  fill(byId("texts"), item.question ? question : null, text("Answer", item.answer, "answer"), referenceBox(item, text));
-  fill(byId("dimensions"), DIMENSIONS.map((name, place) => dimensionBox(item, name, place, questions[name])));
+  if (!told.faults) fill(byId("texts"), item.question ? question : null, text("Answer", item.answer, "answer"), referenceBox(item, text));
+  fill(byId("dimensions"), DIMENSIONS.map((name, place) => dimensionBox(item, name, place, questions[name])), told.faults && faultsBox(item));
   byId("comment").value = ratingOf(item).comment;
   at = Math.max(0, firstOpen(item));
   show();
@@ -62,10 +67,34 @@ function reveal() {
 
 function dimensionBox(item, name, place, [question, marks]) {
   const id = `dimension-${place}`;
-  const buttons = Object.entries(marks).map(([mark, words]) => el("button", { type: "button", class: "mark", "data-mark": mark, "aria-pressed": "false", onclick: () => rate(place, Number(mark)) }, el("strong", null, mark), el("span", null, words)));
+  const buttons = Object.entries(marks).map(([mark, words]) => el("button", { type: "button", class: "mark", "data-mark": mark, "aria-keyshortcuts": LETTERS[mark] || mark, "aria-pressed": "false", onclick: () => rate(place, Number(mark)) }, el("strong", null, LETTERS[mark] || mark), el("span", null, words)));
   const clear = el("button", { type: "button", class: "link", onclick: () => rate(place, null) }, "clear");
   return el("div", { id, class: "dimension", role: "group", tabindex: 0, "aria-labelledby": `${id}-title`, "aria-describedby": `${id}-asks`, onfocusin: () => ((at = place), mark()) },
     el("h3", { id: `${id}-title` }, told.dimensions[name], clear), el("p", { id: `${id}-asks`, class: "hint asks" }, question), el("div", { class: `marks of-${buttons.length}` }, buttons));
+}
+
+// A tick is what is seen; that nothing is ticked says that nothing is seen.
+function faultsBox(item) {
+  const boxes = Object.entries(told.faults[item.task]).map(([key, name], place) => {
+    const letter = place < 10 ? String((place + 1) % 10) : null;
+    const tick = el("input", { type: "checkbox", value: key, "aria-keyshortcuts": letter, onchange: ({ target }) => tickFault(key, target.checked), onkeydown: (event) => event.key === "Enter" && go(ratings.at + 1) });
+    return el("label", { class: "fault" }, tick, letter ? el("kbd", { "aria-hidden": "true" }, letter) : el("span"), name);
+  });
+  return el("fieldset", { id: "faults" }, el("legend", null, "Visible faults"), el("p", { class: "hint asks" }, "Tick each one that you see, also where it does not matter; none where you see none."), boxes);
+}
+
+function tickFault(key, on) {
+  const item = shownItem();
+  const left = faultsOf(item).filter((other) => other !== key);
+  change(item, { faults: [...left, ...(on ? [key] : [])].sort().join(" ") });
+  say(`${told.faults[item.task][key]}: ${on ? "seen" : "not seen"}`);
+  show();
+}
+
+function tickNumber(place) {
+  const [key] = Object.entries(told.faults[shownItem().task])[place] || [];
+  if (key === undefined) say("No fault has this number.");
+  else tickFault(key, !faultsOf(shownItem()).includes(key));
 }
 
 // What changes with a rating.
@@ -78,12 +107,13 @@ function show() {
     for (const button of box.querySelectorAll(".mark")) button.setAttribute("aria-pressed", String(given !== null && Number(button.dataset.mark) === given));
     box.querySelector(".link").hidden = given === null;
   });
+  for (const tick of document.querySelectorAll("#faults input")) tick.checked = faultsOf(item).includes(tick.value);
   const whole = told.items.filter(isWhole).length;
   const partly = told.items.filter((each) => isBegun(each) && !isWhole(each)).length;
   byId("progress").textContent = `${whole} of ${told.items.length} rated${partly ? `, ${partly} in part` : ""}`;
   byId("bar").value = whole;
   if (!ratings.isKept) notice("This browser keeps nothing for this page. Export your ratings before you close it; import them here to go on.");
-  else if (whole === told.items.length) notice("All answers are rated. Export them as JSON and send the file to whoever gave you this page.");
+  else if (whole === told.items.length) notice(`All ${NOUN}s are rated. Export them as JSON and send the file to whoever gave you this page.`);
   else notice("");
 }
 
@@ -104,7 +134,7 @@ const firstOpen = (item, from = 0) => [...DIMENSIONS.keys()].find((place) => pla
 function rate(place, given) {
   const item = shownItem();
   if (place >= NEXT) {
-    say("All four are rated: Enter goes on, an arrow up goes back.");
+    say(`${ALL} rated: Enter goes on, an arrow up goes back.`);
     return;
   }
   const name = DIMENSIONS[place];
@@ -113,7 +143,7 @@ function rate(place, given) {
     return;
   }
   if (ratingOf(item)[name] !== given) change(item, { [name]: given });
-  say(given === null ? `${told.dimensions[name]} cleared` : `${told.dimensions[name]} ${given}`);
+  say(given === null ? `${told.dimensions[name]} cleared` : `${told.dimensions[name]} ${told.faults ? told.tasks[item.task][1][name][1][given] : given}`);
   show();
   // What is open below comes first, then what was left out above.
   const after = firstOpen(item, place + 1);
@@ -123,7 +153,7 @@ function rate(place, given) {
 
 function go(place) {
   if (place < 0 || place >= told.items.length) {
-    say(place < 0 ? "This is the first answer." : "This is the last answer.");
+    say(`This is the ${place < 0 ? "first" : "last"} ${NOUN}.`);
     return;
   }
   ratings.at = place;
@@ -134,7 +164,7 @@ function go(place) {
 function toOpen() {
   const order = told.items.map((_, place) => (ratings.at + 1 + place) % told.items.length);
   const open = order.find((place) => !isWhole(told.items[place]));
-  if (open === undefined) say("No answer is open.");
+  if (open === undefined) say(`No ${NOUN} is open.`);
   else go(open);
 }
 
@@ -190,12 +220,17 @@ const ACTIONS = {
   "?": () => byId("help").showModal(), f: () => viewer.key({ key: "0" }),
 };
 for (const digit of [0, 1, 2]) ACTIONS[digit] = () => rate(at, digit);
-for (const key of ["+", "-", "=", "z", "b", "o"]) ACTIONS[key] = () => viewer.key({ key });
+if (told.faults) {
+  for (const digit of Array(10).keys()) ACTIONS[digit] = () => tickNumber((digit + 9) % 10);
+  ACTIONS.o = toOpen;
+}
+for (const [mark, letter] of Object.entries(LETTERS)) ACTIONS[letter] = () => rate(0, Number(mark));
+for (const key of ["+", "-", "=", "z", ...(told.faults ? [] : ["b", "o"])]) ACTIONS[key] = () => viewer.key({ key });
 
 // Before the images see it: there, digits would zoom.
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || byId("start").open || byId("help").open || viewer?.isLarge()) return;
-  const writing = event.target.closest("input, textarea");
+  const writing = event.target.closest("input:not([type=checkbox]), textarea");
   if (writing) {
     if (event.key === "Escape") focusOn(at);
     return;

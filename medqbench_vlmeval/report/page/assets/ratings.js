@@ -1,17 +1,19 @@
-// The ratings of one rater: kept in this browser after each key, exported for 'medqbench agreement', taken over from an export.
+// The ratings of one rater: kept in this browser after each key, exported for 'medqbench agreement' or 'synth calibrate', taken
+// over from an export. A page that asks for visible faults keeps those that are ticked, by their keys.
 
 const told = JSON.parse(byId("data").textContent);
-const FORMAT = "medqbench ratings 1";
+const FORMAT = told.format;
 const DIMENSIONS = Object.keys(told.dimensions);
 const KEPT = `medqbench-ratings:${told.page}:`;
 const itemOf = new Map(told.items.map((item) => [item.id, item]));
 const ratings = { rater: "", at: 0, by: new Map(), isKept: true, isExported: true };
 
 const allowed = (item, dimension) => Object.keys(told.tasks[item.task][1][dimension][1]).map(Number);
-const blank = () => ({ ...Object.fromEntries(DIMENSIONS.map((name) => [name, null])), comment: "", rated_at: "" });
+const blank = () => ({ ...Object.fromEntries(DIMENSIONS.map((name) => [name, null])), ...(told.faults ? { faults: "" } : {}), comment: "", rated_at: "" });
 const ratingOf = (item) => ratings.by.get(item.id) || blank();
 const isWhole = (item) => DIMENSIONS.every((name) => ratingOf(item)[name] !== null);
 const isBegun = (item) => DIMENSIONS.some((name) => ratingOf(item)[name] !== null);
+const faultsOf = (item) => ratingOf(item).faults.split(" ").filter(Boolean);
 const named = (text) => text.normalize("NFC").replace(/[\p{C}\s]+/gu, " ").trim().slice(0, 60);
 
 // A browser may forbid storage, or have no room left: then only exports keep anything.
@@ -62,8 +64,8 @@ function exported() {
 // A comment that begins like a formula stays a text in a spreadsheet.
 function exportedCsv() {
   const cell = (value) => `"${String(value ?? "").replace(/^(?=[=+\-@\t\r])/, "'").replaceAll('"', '""')}"`;
-  const head = ["rating id", "rater", "page", "reference mode", ...Object.values(told.dimensions), "comment", "rated at"];
-  const rows = told.items.map((item) => [item.id, ratings.rater, told.page, told.reference, ...DIMENSIONS.map((name) => ratingOf(item)[name]), ratingOf(item).comment, ratingOf(item).rated_at]);
+  const head = ["rating id", "rater", "page", "reference mode", ...Object.values(told.dimensions), ...(told.faults ? ["faults"] : []), "comment", "rated at"];
+  const rows = told.items.map((item) => [item.id, ratings.rater, told.page, told.reference, ...DIMENSIONS.map((name) => ratingOf(item)[name]), ...(told.faults ? [ratingOf(item).faults] : []), ratingOf(item).comment, ratingOf(item).rated_at]);
   return `\ufeff${[head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n")}\r\n`;
 }
 
@@ -84,6 +86,8 @@ function problem(content) {
     if (!item) return `, rating ${place + 1}: its rating id is not on this page.`;
     const wrong = DIMENSIONS.find((name) => row[name] !== null && !allowed(item, name).includes(row[name]));
     if (wrong) return `, rating ${place + 1}: ${labelled(String(row[wrong]))} is no rating of ${told.dimensions[wrong]}.`;
+    const unknown = told.faults && String(row.faults ?? "").split(" ").find((key) => key && !Object.hasOwn(told.faults[item.task], key));
+    if (unknown) return `, rating ${place + 1}: ${labelled(unknown)} is no fault that this page has.`;
   }
   return null;
 }
@@ -93,7 +97,7 @@ function takeOver(content) {
   if (problem(content)) return 0;
   const newer = content.ratings.filter((row) => row.rated_at && String(row.rated_at) > ratingOf(itemOf.get(row["rating id"])).rated_at);
   for (const row of newer) {
-    const known = [...DIMENSIONS, ...(row.first ? ["first"] : [])].map((name) => [name, row[name]]);
+    const known = [...DIMENSIONS, ...(row.first ? ["first"] : []), ...(told.faults ? ["faults"] : [])].map((name) => [name, name === "faults" ? String(row.faults ?? "") : row[name]]);
     ratings.by.set(row["rating id"], { ...Object.fromEntries(known), comment: String(row.comment || ""), rated_at: String(row.rated_at) });
   }
   return newer.length;
