@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from medqbench_vlmeval.cli import options
+
 _MAKE = "make"
 
 
@@ -39,3 +41,27 @@ def make(
     from medqbench_vlmeval.workflows.synth import make_set
 
     make_set(images, out)
+
+
+@app.command()
+def calibrate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that 'synth rate' wrote, with its key.")],
+    ratings: Annotated[
+        list[Path], typer.Argument(metavar="RATINGS...", help="Exports of its page, JSON or CSV, one a rater.")
+    ],
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Move 'mild' and 'severe' to where readers' ratings turn from good to usable and from usable to reject: writes
+    DIR/strengths.json for 'synth --strengths', and says how raters agree with each other and with the simulator."""
+    from medqbench_vlmeval.errors import RunFailed
+    from medqbench_vlmeval.report.calibration_tables import calibration_tables
+    from medqbench_vlmeval.report.terminal import progress_shown
+    from medqbench_vlmeval.workflows.synth_rating import REPORT, STRENGTHS, calibrate_to_readers
+
+    with progress_shown():
+        found = calibrate_to_readers(folder, ratings, seed)
+    files = [folder / name for name in ((REPORT, STRENGTHS) if found.strengths else (REPORT,))]
+    options.print_result(as_json, found.to_json, lambda: calibration_tables(found), files)
+    if not found.strengths:
+        raise RunFailed(f"No degradation's ratings carry new strengths; {folder / REPORT} says why for each.")

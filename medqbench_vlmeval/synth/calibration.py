@@ -127,7 +127,10 @@ def calibrate(degradation: Degradation, readings: Sequence[Reading], seed: int =
         for k, is_worse in enumerate((reading.mark < 2, reading.mark < 1)):
             likelihoods[k, place[reading.image]] -= np.logaddexp(0.0, -logits if is_worse else logits)
     slope, *fitted = (found[0] for found in _fit(likelihoods, np.ones((1, len(images)))))
-    draws = np.random.default_rng(seed).multinomial(len(images), np.full(len(images), 1 / len(images)), RESAMPLES)
+    # Generator.multinomial is not the same with every numpy; RandomState is frozen (NEP 19).
+    draws = np.random.RandomState(np.random.PCG64(seed)).multinomial(
+        len(images), np.full(len(images), 1 / len(images)), RESAMPLES
+    )
     resampled = _fit(likelihoods, draws.astype(float))[1:]
     ends = [np.percentile(grid[drawn], (2.5, 97.5)) for drawn in resampled]
     usable, reject = (

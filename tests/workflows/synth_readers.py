@@ -19,12 +19,14 @@ KEYS = (*CT_KEYS, "en-haze")
 
 
 def small(modality: str, seed: int) -> Picture:
-    """64 x 64: a body of water with bright rods in air, or a reddish wall."""
+    """64 x 64: a body of water with bright rods in air, something like it in grey, or a reddish wall."""
     y, x = np.mgrid[-1:1:64j, -1:1:64j]
     rods = np.sin(9 * x + seed) * np.sin(8 * y) > 0.6
     if modality == "CT":
         hu = np.where(np.hypot(x, y) < 0.8, 40.0 + 60.0 * rods, -1000.0)
         return Picture(hu, "CT", spacing_mm=5.0, window=(-160.0, 240.0))
+    if modality in ("MRI", "X-ray", "Ultrasound"):
+        return Picture(np.where(np.hypot(x, y) < 0.9, 0.4 + 0.3 * rods + 0.05 * y, 0.0), modality)
     wall = 0.35 + 0.3 * rods[..., None] + 0.1 * x[..., None]
     return Picture(wall * np.array([1.0, 0.6, 0.5]), modality)
 

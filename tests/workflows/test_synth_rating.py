@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from medqbench_vlmeval.cli.main import main
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.report.calibration_tables import calibration_tables
-from medqbench_vlmeval.synth.calibration import reach, read_strengths
+from medqbench_vlmeval.synth.calibration import parameters_at, reach, read_strengths
 from medqbench_vlmeval.synth.catalogue import DEGRADATIONS
 from medqbench_vlmeval.workflows.synth_rating import calibrate_to_readers, draw_image_ratings
-from tests.workflows.synth_readers import KEYS, SOURCES, by_thresholds, drawn, export, key_of
+from tests.workflows.synth_readers import KEYS, SOURCES, by_thresholds, drawn, export, key_of, small
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,20 @@ def test_a_draw_has_each_degradation_in_every_part_of_its_strengths(made: Path) 
     assert list(images) == sorted(images)
     kinds = [entry["degradation"] for entry in images.values()]
     assert kinds != sorted(kinds) and kinds != sorted(kinds, reverse=True)
+
+
+@pytest.mark.parametrize("row", DEGRADATIONS.values(), ids=lambda row: row.key)
+def test_every_degradation_goes_as_far_as_it_is_shown(row) -> None:
+    picture = small(row.modality, 1)
+    clean = picture.display().astype(float)
+    apart = []
+    for position in reach(row):
+        at = replace(row, parameters=dict.fromkeys(("mild", "severe"), parameters_at(row, position)))
+        degraded = at.degrade(picture, "mild", np.random.default_rng(5))
+        assert np.isfinite(degraded.pixels).all()
+        assert degraded.pixels.shape == picture.pixels.shape
+        apart.append(np.square(degraded.display() - clean).mean())
+    assert apart[1] > apart[0]
 
 
 def test_the_page_tells_nothing_and_is_the_same_again(made: Path, tmp_path: Path) -> None:
@@ -189,3 +206,19 @@ def test_draws_that_cannot_be_are_refused(made: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing to rate"):
         draw_image_ratings(SOURCES[:1], tmp_path, degradations=["en-haze"])
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_prints_tables_and_where_nothing_moves_ends_with_1(folder: Path, capsys) -> None:
+    ann = export(folder, "Ann", by_thresholds(0.2, 0.9))
+    for more, words in (((), "Strengths moved to the ratings of 1 rater, 42 of 42 images"), (("--json",), '"alpha"')):
+        with pytest.raises(SystemExit) as end:
+            main(["synth", "calibrate", str(folder), str(ann), *more])
+        assert not end.value.code
+        assert words in capsys.readouterr().out
+    bo = export(folder, "Bo", lambda entry: 2)
+    with pytest.raises(SystemExit) as end:
+        main(["synth", "calibrate", str(folder), str(bo)])
+    assert end.value.code == 1
+    printed = capsys.readouterr()
+    assert "no picture is rated reject or usable" in printed.out
+    assert "No degradation's ratings carry new strengths" in printed.err
