@@ -223,16 +223,21 @@ def checked_strengths(path: Path, strengths: object) -> Strengths:
     parameter that the catalogue has not, or a value is no finite number."""
     if not isinstance(strengths, dict):
         raise BadInput(f"{path} is no file of strengths; 'medqbench synth calibrate' writes one.")
+    checked: dict[str, dict[str, dict[str, float]]] = {}
     for key, grades in strengths.items():
-        if (known := DEGRADATIONS.get(key)) is None:
+        if key not in DEGRADATIONS:
             raise BadInput(f"{path}: the catalogue has no degradation '{key[:40]}'; leave it out.")
-        if not isinstance(grades, dict) or sorted(grades) != sorted(GRADES):
-            raise BadInput(f"{path}, '{key}': {' and '.join(GRADES)} are expected.")
-        for grade, values in grades.items():
-            names = known.parameters[grade]
-            if not isinstance(values, dict) or sorted(values) != sorted(names):
-                raise BadInput(f"{path}, '{key}', {grade}: {', '.join(names)} are expected.")
-            for name, value in values.items():
-                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                    raise BadInput(f"{path}, '{key}', {grade}: {name} is no number.")
-    return strengths
+        for grade, names in DEGRADATIONS[key].parameters.items():
+            values = grades.get(grade) if isinstance(grades, dict) else None
+            if (
+                not isinstance(values, dict)
+                or values.keys() != names.keys()
+                or not all(map(_is_number, values.values()))
+            ):
+                raise BadInput(f"{path}, '{key}', {grade}: a number is expected for each of {', '.join(names)}.")
+            checked.setdefault(key, {})[grade] = values
+    return checked
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

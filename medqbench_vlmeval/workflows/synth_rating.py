@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import numpy as np
 
@@ -36,7 +37,6 @@ from medqbench_vlmeval.synth.calibration import (
 from medqbench_vlmeval.synth.catalogue import (
     DEGRADATIONS,
     GRADES,
-    STRUCTURES,
     Degradation,
     Planned,
     Source,
@@ -53,6 +53,8 @@ _KEY_FORMAT = "medqbench image rating key 1"
 _ID_LENGTH = 10
 _FARTHEST = 9.0
 _PER_CLEAN = 6  # degraded pictures of a modality for each undegraded one
+# The mark of an image, and the faults that are ticked.
+_Read: TypeAlias = tuple[int, frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -153,15 +155,6 @@ def _draw(
                 yield _Shown(source.key, modality, row.key if row else "", position), planned
 
 
-@dataclass(frozen=True)
-class _Read:
-    """One image as one rater saw it."""
-
-    rating_id: str
-    mark: int
-    faults: frozenset[str]
-
-
 def calibrate_to_readers(folder: Path, exports: Sequence[Path], seed: int = 0) -> SiteCalibration:
     """Calibrate to the readers whose ``exports`` (JSON or CSV) are of the page in ``folder``; write 'calibration.json'
     there and, where any degradation's ratings carry new strengths, 'strengths.json' for 'medqbench synth --strengths'.
@@ -175,61 +168,59 @@ def calibrate_to_readers(folder: Path, exports: Sequence[Path], seed: int = 0) -
     by_rater: dict[str, dict[str, _Read]] = {}
     files: dict[str, Path] = {}
     for path in exports:
-        for rater, where, read in _read_export(path, page, shown, key):
+        for rater, where, rating_id, read in _read_export(path, page, shown, key):
             if files.setdefault(rater, path) is not path:
                 raise BadInput(f"{where}: {files[rater]} holds ratings of '{rater[:60]}' already; give one of them.")
-            if read.rating_id in by_rater.setdefault(rater, {}):
-                raise BadInput(f"{where}: the rating id '{read.rating_id}' stands there twice; export once more.")
-            by_rater[rater][read.rating_id] = read
+            if rating_id in by_rater.setdefault(rater, {}):
+                raise BadInput(f"{where}: the rating id '{rating_id}' stands there twice; export once more.")
+            by_rater[rater][rating_id] = read
     if not by_rater:
         raise BadInput(f"{', '.join(map(str, exports))}: no image is rated yet.")
     rated = sorted({rating_id for reads in by_rater.values() for rating_id in reads})
     step("fitting thresholds")
-    calibrated = tuple(
-        calibrate(
-            row,
-            [
-                Reading(rater, rating_id, shown[rating_id].position, read.mark)
-                for rater, reads in by_rater.items()
-                for rating_id, read in reads.items()
-                if shown[rating_id].degradation == row.key
-            ],
-            seed,
-        )
-        for row in rows
-    )
+    readings: dict[str, list[Reading]] = {row.key: [] for row in rows}
+    for rater, reads in by_rater.items():
+        for rating_id, (mark, _) in reads.items():
+            if (of := shown[rating_id]).degradation:
+                readings[of.degradation].append(Reading(rater, rating_id, of.position, mark))
     truth = [shown[rating_id].mark for rating_id in rated]
     columns = {
-        rater: [float(reads[rating_id].mark) if rating_id in reads else None for rating_id in rated]
+        rater: [float(reads[rating_id][0]) if rating_id in reads else None for rating_id in rated]
         for rater, reads in by_rater.items()
     }
-    sources = {source: number for number, source in enumerate(sorted({shown[rating_id].source for rating_id in rated}))}
-    clusters = [sources[shown[rating_id].source] for rating_id in rated]
+    of_image = [shown[rating_id].source for rating_id in rated]
+    clusters = [sorted(set(of_image)).index(source) for source in of_image]
     agreed = measure_raters(list(columns.values()), truth, clusters, seed)
-    pairs = [(shown[rating_id], read) for reads in by_rater.values() for rating_id, read in reads.items()]
+    seen = [
+        (shown[rating_id].degradation, ticked)
+        for reads in by_rater.values()
+        for rating_id, (_, ticked) in reads.items()
+    ]
     result = SiteCalibration(
         tuple(by_rater),
         len(rated),
         len(shown),
-        calibrated,
+        tuple(calibrate(row, readings[row.key], seed) for row in rows),
         agreed.kappa,
         agreed.with_judge,
         agreed.alpha,
         {rater: compare_scores(truth, column) for rater, column in columns.items()},
-        {row.key: _fault_seen(row.key, pairs) for row in rows},
+        {row.key: _fault_seen(row.key, seen) for row in rows},
     )
     with writing(folder / REPORT, "choose another folder"):
         write_json(folder / REPORT, {"version": __version__, "page": page, **result.to_json()})
+        (folder / STRENGTHS).unlink(missing_ok=True)
         if result.strengths:
             about = {"format": STRENGTHS_FORMAT, "version": __version__, "page": page, "n_raters": len(by_rater)}
             write_json(folder / STRENGTHS, about | {"strengths": result.strengths})
     return result
 
 
-def _fault_seen(key: str, pairs: Sequence[tuple[_Shown, _Read]]) -> FaultSeen:
-    has = [key in read.faults for shown, read in pairs if shown.degradation == key]
-    ticked = [shown.degradation == key for shown, read in pairs if key in read.faults]
-    return FaultSeen(share_cell(sum(has), len(has)), share_cell(sum(ticked), len(ticked)))
+def _fault_seen(key: str, seen: Sequence[tuple[str, frozenset[str]]]) -> FaultSeen:
+    """Of pairs of what an image has and what a rater ticked."""
+    has = [key in ticked for fault, ticked in seen if fault == key]
+    right = [fault == key for fault, ticked in seen if key in ticked]
+    return FaultSeen(share_cell(sum(has), len(has)), share_cell(sum(right), len(right)))
 
 
 def _read_key(key: Path) -> tuple[str, Mapping[str, _Shown], Sequence[Degradation]]:
@@ -243,7 +234,7 @@ def _read_key(key: Path) -> tuple[str, Mapping[str, _Shown], Sequence[Degradatio
     for rating_id, entry in images.items():
         match entry:
             case {"source": str(source), "modality": str(of), "degradation": str(name), "position": float(at)} if (
-                name in ("", *strengths) and of in STRUCTURES and abs(at) < _FARTHEST
+                name in ("", *strengths) and abs(at) < _FARTHEST
             ):
                 shown[rating_id] = _Shown(source, of, name, at)
             case _:
@@ -251,8 +242,10 @@ def _read_key(key: Path) -> tuple[str, Mapping[str, _Shown], Sequence[Degradatio
     return page, shown, recalibrated((DEGRADATIONS[name] for name in strengths), strengths)
 
 
-def _read_export(path: Path, page: str, shown: Mapping[str, _Shown], key: Path) -> Iterator[tuple[str, str, _Read]]:
-    """The rater, the place for messages and what was read, of each image that an export has a rating of."""
+def _read_export(
+    path: Path, page: str, shown: Mapping[str, _Shown], key: Path
+) -> Iterator[tuple[str, str, str, _Read]]:
+    """Rater, place for messages, rating id and what was read, of each image that an export has a rating of."""
     table = read_table(path, IMAGE_EXPORT_FORMAT, (QUALITY, "faults"))
     for name in (RATING_ID, QUALITY, "faults", "page"):
         if spelled(name) not in table.columns:
@@ -271,4 +264,4 @@ def _read_export(path: Path, page: str, shown: Mapping[str, _Shown], key: Path) 
         known = {of.key for of in of_modality(shown[rating_id].modality)}
         if unknown := sorted(faults - known):
             raise BadInput(f"{where}: '{unknown[0][:40]}' is no degradation of {shown[rating_id].modality}.")
-        yield row.get("rater") or path.stem, where, _Read(rating_id, int(mark), faults)
+        yield row.get("rater") or path.stem, where, rating_id, (int(mark), faults)

@@ -143,10 +143,10 @@ def test_strengths_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     good = {grade: dict(of) for grade, of in row.parameters.items()}
     for strengths, words in (
         ({"no-such": good}, "the catalogue has no degradation 'no-such'"),
-        ({key: {"mild": good["mild"]}}, "mild and severe are expected"),
-        ({key: good | {"severe": {"other": 1.0}}}, f"severe: {name}"),
-        ({key: good | {"mild": {**good["mild"], name: math.nan}}}, f"mild: {name} is no number"),
-        ({key: good | {"mild": {**good["mild"], name: "3"}}}, f"mild: {name} is no number"),
+        ({key: {"mild": good["mild"]}}, f"severe: a number is expected for each of {name}"),
+        ({key: good | {"severe": {"other": 1.0}}}, f"severe: a number is expected for each of {name}"),
+        ({key: good | {"mild": {**good["mild"], name: math.nan}}}, f"mild: a number is expected for each of {name}"),
+        ({key: good | {"mild": {**good["mild"], name: "3"}}}, f"mild: a number is expected for each of {name}"),
         ([], "is no file of strengths"),
     ):
         path = strengths_file(tmp_path, strengths)

@@ -131,6 +131,7 @@ def test_what_ratings_do_not_carry_stays_and_one_rater_is_enough(folder: Path) -
 
 
 def test_no_strength_that_moves_writes_no_strengths(folder: Path) -> None:
+    (folder / "strengths.json").write_text("{}", encoding="utf-8")  # of earlier ratings
     found = calibrate_to_readers(folder, [export(folder, "Ann", lambda entry: 2)])
     assert not found.strengths
     assert (folder / "calibration.json").is_file()
