@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import pytest
 
 from medqbench_vlmeval.benchmark import MODALITIES
-from medqbench_vlmeval.synth import endoscopy, mri, optics, slides
+from medqbench_vlmeval.synth import endoscopy, optics, slides
 from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, embedded, of_modality
 from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, to_display, to_light
 
@@ -37,49 +36,6 @@ def colours() -> Picture:
     y, x = grid((64, 64))
     base = 0.5 + 0.2 * np.sin(9 * x) * np.cos(7 * y)
     return Picture(np.stack([base + 0.2, base, base - 0.1], axis=-1), "Fundus")
-
-
-@pytest.mark.parametrize(
-    ("fault", "picture"),
-    [
-        (partial(mri.motion, shift_px=0.0, period_lines=7.0), blocks()),
-        (partial(mri.undersampling, factor=1.0, centre=0.1), blocks()),
-        (partial(mri.rician_noise, sigma=0.0), blocks()),
-        (partial(mri.spikes, amplitude=0.0, count=3.0), blocks()),
-        (partial(mri.low_resolution, kept=1.2), blocks()),
-        (partial(mri.bias_field, strength=0.0), blocks()),
-    ],
-)
-def test_faults_of_no_size_change_nothing(fault: Callable[..., Picture], picture: Picture) -> None:
-    np.testing.assert_allclose(fault(picture, rng()).pixels, picture.pixels, atol=1e-6)
-
-
-def test_undersampling_by_two_without_centre_is_the_mean_of_the_picture_and_its_half_shifted_copy() -> None:
-    picture = blocks()
-    folded = mri.undersampling(picture, rng(), factor=2.0, centre=0.0).pixels
-    shifted = np.roll(picture.pixels, 32, axis=0)
-    # Twice the weight on every second row: I + I(y + H/2) or I - I(y + H/2), seen as a magnitude.
-    candidates = [np.abs(picture.pixels + sign * shifted) for sign in (1.0, -1.0)]
-    assert min(float(np.abs(folded - c).max()) for c in candidates) < 1e-9
-
-
-def test_rician_background_has_the_mean_of_a_rayleigh_distribution() -> None:
-    empty = Picture(np.zeros((200, 200)), "MRI")
-    noisy = mri.rician_noise(empty, rng(), sigma=0.1).pixels
-    assert noisy.mean() == pytest.approx(0.1 * np.sqrt(np.pi / 2.0), rel=0.01)
-
-
-def test_a_spike_is_a_plane_wave_of_the_stated_amplitude() -> None:
-    bright = Picture(np.full((64, 64), 10.0), "MRI")
-    wave = mri.spikes(bright, rng(), amplitude=0.1, count=1.0).pixels - 10.0
-    assert np.abs(wave).max() == pytest.approx(0.1, rel=0.02)
-    assert np.sort(np.abs(np.fft.fft2(wave)).ravel())[-3] < 0.05 * np.abs(np.fft.fft2(wave)).max()
-
-
-def test_bias_field_spans_the_stated_ratio() -> None:
-    flat = Picture(np.full((64, 64), 0.5), "MRI")
-    shaded = mri.bias_field(flat, rng(), strength=0.7).pixels
-    assert np.log(shaded.max() / shaded.min()) == pytest.approx(1.4, rel=1e-6)
 
 
 def test_blur_keeps_light_and_a_flat_picture() -> None:
