@@ -12,6 +12,8 @@ from medqbench_vlmeval.synth import endoscopy, optics, slides
 from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, embedded, of_modality
 from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, to_display, to_light
 
+GREY = ("CT", "MRI", "X-ray", "Ultrasound")
+
 
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
@@ -36,6 +38,12 @@ def colours() -> Picture:
     y, x = grid((64, 64))
     base = 0.5 + 0.2 * np.sin(9 * x) * np.cos(7 * y)
     return Picture(np.stack([base + 0.2, base, base - 0.1], axis=-1), "Fundus")
+
+
+def shades(shape: tuple[int, int] = (64, 64)) -> Picture:
+    y, x = grid(shape)
+    texture = 0.05 * rng().standard_normal(shape)
+    return Picture(0.5 + 0.3 * np.sin(9 * x) * np.cos(7 * y) + texture, "X-ray")
 
 
 def test_blur_keeps_light_and_a_flat_picture() -> None:
@@ -101,7 +109,7 @@ def test_the_field_of_view_holds_its_dark_middle_but_not_its_surround() -> None:
 @pytest.mark.parametrize("key", DEGRADATIONS)
 def test_severe_is_further_from_the_original_than_mild(key: str) -> None:
     row = DEGRADATIONS[key]
-    picture = {"CT": head, "MRI": blocks}.get(row.modality, colours)()
+    picture = {"CT": head, "MRI": blocks, "X-ray": shades, "Ultrasound": shades}.get(row.modality, colours)()
     away = []
     for grade in GRADES:
         made = row.degrade(picture, grade, rng())
@@ -109,6 +117,23 @@ def test_severe_is_further_from_the_original_than_mild(key: str) -> None:
         assert np.isfinite(made.pixels).all()
         away.append(float(np.abs(made.display().astype(float) - picture.display()).mean()))
     assert 0.0 < away[0] < away[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(64, 64), (67, 130), (1024, 768)])
+@pytest.mark.parametrize("key", [key for key, row in DEGRADATIONS.items() if row.modality in GREY])
+def test_grey_pictures_of_any_size_keep_their_shape_and_give_the_same_bytes_again(
+    key: str, shape: tuple[int, int]
+) -> None:
+    row = DEGRADATIONS[key]
+    picture = shades(shape)
+    if row.modality == "CT":
+        picture = Picture(1000.0 * picture.pixels - 500.0, "CT", spacing_mm=0.5, window=(-500.0, 500.0))
+    for grade in GRADES:
+        made = row.degrade(picture, grade, rng())
+        assert made.pixels.shape == shape
+        assert np.isfinite(made.pixels).all()
+    assert (row.degrade(picture, "severe", rng()).display() == made.display()).all()
 
 
 def test_the_embedded_set_knows_six_degradations_of_each_of_its_modalities_and_all_have_words() -> None:
