@@ -33,12 +33,14 @@ COLOUR_SIZE = 288
 class Picture:
     """One image on its way through the simulator. ``pixels`` is (H, W) or (H, W, 3) in float64: Hounsfield units for
     CT, otherwise display values in 0-1 (sRGB-like, gamma 2.2, for colour). ``spacing_mm`` is the pixel pitch where
-    physics needs it (CT) and ``window`` the (lowest, highest) value that the display shows."""
+    physics needs it (CT) and ``window`` the (lowest, highest) value that the display shows. ``rotated``: a scanner is
+    simulated by rotating the picture (square, slow), as when the embedded set was made; see :mod:`ct`."""
 
     pixels: Array
     modality: str
     spacing_mm: float = 1.0
     window: tuple[float, float] = (0.0, 1.0)
+    rotated: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -173,7 +175,7 @@ def abdomen(seed: int) -> Picture:
     tissue = hu > -200.0
     grain = 3.0 * smooth_field(x.shape, 1.2, rng) + 5.0 * smooth_field(x.shape, 6.0, rng)
     hu = gaussian_filter(hu, 0.7) + tissue * grain
-    return Picture(hu, "CT", spacing_mm=1.5, window=(-150.0, 250.0))
+    return Picture(hu, "CT", spacing_mm=1.5, window=(-150.0, 250.0), rotated=True)
 
 
 def package(name: str) -> Any:
@@ -221,7 +223,7 @@ def shepp_logan(margin: int = 0, mirror: bool = False) -> Picture:
         grey = np.asarray(opened.convert("L"), dtype=np.float64) / 255.0
     grey = _resize(np.pad(grey, margin), GREY_SIZE)[:, :: -1 if mirror else 1]
     hu = np.interp(grey, [0.0, 0.1, 0.2, 0.3, 0.4, 1.0], [-1000.0, -40.0, 30.0, 70.0, 110.0, 1000.0])
-    return Picture(hu, "CT", spacing_mm=200.0 / GREY_SIZE, window=(-60.0, 160.0))
+    return Picture(hu, "CT", spacing_mm=200.0 / GREY_SIZE, window=(-60.0, 160.0), rotated=True)
 
 
 def _dicom(name: str) -> Any:
@@ -234,7 +236,7 @@ def spine(left: int = 0, top: int = 0, side: int = 128, mirror: bool = False) ->
     hu = dicom.pixel_array.astype(np.float64) * float(dicom.RescaleSlope) + float(dicom.RescaleIntercept)
     square = hu[top : top + side, left : left + side]
     spacing = float(dicom.PixelSpacing[0]) * side / GREY_SIZE
-    return Picture(_resize(square, GREY_SIZE, mirror), "CT", spacing_mm=spacing, window=(-700.0, 1000.0))
+    return Picture(_resize(square, GREY_SIZE, mirror), "CT", spacing_mm=spacing, window=(-700.0, 1000.0), rotated=True)
 
 
 def upper_abdomen(left: int = 92, side: int = 300, mirror: bool = False) -> Picture:

@@ -33,10 +33,17 @@ def disc(shape: tuple[int, int], radius: float, row: float = 0.0, column: float 
     return np.clip(radius + 0.5 - away, 0.0, 1.0)
 
 
-@pytest.mark.parametrize("shape", [(96, 96), (96, 64), (64, 97), (256, 256)])
-def test_a_projected_disc_has_its_chords_at_every_angle(shape: tuple[int, int]) -> None:
+def air(shape: tuple[int, int], spacing_mm: float, rotated: bool = False) -> Picture:
+    return Picture(np.full(shape, -1000.0), "CT", spacing_mm, rotated=rotated)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rotated"),
+    [((96, 96), False), ((96, 64), False), ((64, 97), False), ((256, 256), False), ((96, 96), True)],
+)
+def test_a_projected_disc_has_its_chords_at_every_angle(shape: tuple[int, int], rotated: bool) -> None:
     angles = ANGLES[::60]
-    sinogram = ct._project(0.02 * disc(shape, 24.0, 3.0, 5.0), 0.5, angles)
+    sinogram = ct._project(0.02 * disc(shape, 24.0, 3.0, 5.0), air(shape, 0.5, rotated), angles)
     assert sinogram.shape == (np.ceil(np.sqrt(2.0) * max(shape)), 5)
     middle = sinogram.shape[0] // 2
     # The padding of an oblong picture moves its centre by half a pixel at most.
@@ -47,20 +54,13 @@ def test_a_projected_disc_has_its_chords_at_every_angle(shape: tuple[int, int]) 
         assert np.abs(line[np.abs(s) > 28.0]).max() < 0.01 * chords.max()
 
 
-@pytest.mark.parametrize("shape", [(96, 96), (64, 96)])
-def test_a_reconstructed_disc_is_the_disc(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("shape", "rotated"), [((96, 96), False), ((64, 96), False), ((96, 96), True)])
+def test_a_reconstructed_disc_is_the_disc(shape: tuple[int, int], rotated: bool) -> None:
+    picture = air(shape, 0.7, rotated)
     mu = ct.MU_WATER * disc(shape, 24.0, 3.0, -6.0)
-    picture = Picture(np.zeros(shape), "CT", spacing_mm=0.7)
-    again = ct._reconstruct(ct._project(mu, 0.7, ANGLES), picture, ANGLES)
+    again = ct._reconstruct(ct._project(mu, picture, ANGLES), picture, ANGLES)
     assert np.abs(again - 1000.0 * disc(shape, 24.0, 3.0, -6.0)).mean() < 10.0
     assert again[disc(shape, 20.0, 3.0, -6.0) == 1.0].mean() == pytest.approx(1000.0, rel=2e-3)
-
-
-def test_both_projectors_see_the_same() -> None:
-    mu = disc((256, 256), 60.0, 20.0, -30.0) - 0.4 * disc((256, 256), 12.0, 40.0, -20.0)
-    direct = ct._project(mu, 1.0, ANGLES[::50])
-    fourier = ct._project(np.pad(mu, ((0, 0), (1, 1)))[:, :-1], 1.0, ANGLES[::50])  # 257 columns: not the direct one
-    assert np.abs(direct - fourier[: direct.shape[0] + 1][-direct.shape[0] :]).mean() < 0.01 * direct.max()
 
 
 @pytest.mark.parametrize(
