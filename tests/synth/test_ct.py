@@ -84,6 +84,23 @@ def test_noise_grows_as_one_over_the_root_of_the_photons() -> None:
     assert spread[1] / spread[0] == pytest.approx(10.0, rel=0.25)
 
 
+def test_a_larger_body_gets_more_photons_by_the_root_of_its_attenuation() -> None:
+    y, x = grid((96, 96))
+    water = np.where(np.hypot(y, x) < 0.8, 0.0, -1000.0)
+    at = (slice(44, 52), slice(44, 52))
+    # 307 and 115 mm of water: p is 5.93 and 2.22 in the middle.
+    spread = []
+    for spacing_mm in (4.0, 1.5):
+        picture = Picture(water, "CT", spacing_mm)
+        made = [ct.low_dose_noise(picture, np.random.default_rng(s), photons=1.0e7, electronic=0.0) for s in range(9)]
+        noise = np.stack([one.pixels - picture.pixels for one in made])[(slice(None), *at)]
+        spread.append(float(noise.std()) * spacing_mm)
+    p95 = [float(np.quantile(ct._sinogram(Picture(water, "CT", s), ANGLES), 0.95)) for s in (4.0, 1.5)]
+    middle = ct.MU_WATER * 0.8 * 96.0 * np.array([4.0, 1.5])
+    expected = np.exp(0.5 * (middle[0] - middle[1]) - 0.25 * (max(0.0, p95[0] - 2.2) - max(0.0, p95[1] - 2.2)))
+    assert spread[0] / spread[1] == pytest.approx(expected, rel=0.1)
+
+
 def test_rings_are_constant_along_circles() -> None:
     picture = head()
     fault = ct.rings(picture, rng(), gain_sd=0.05, channels=0.3).pixels - picture.pixels
