@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput, did_you_mean
+from medqbench_vlmeval.files import json_object
 
 
 class Task(str, Enum):
@@ -179,17 +181,21 @@ def dimension_scores(task: Task, dimension: str) -> tuple[int, ...]:
 @dataclass(frozen=True)
 class DatasetName:
     """A name for ``--data``: ``text`` as typed, with the task and the split that it stands for. ``second_pass`` marks
-    the dataset whose options are permuted and whose images are swapped."""
+    the dataset whose options are permuted and whose images are swapped. ``folder`` has the files of a set that the user
+    registered, None for the benchmark's."""
 
     text: str
     task: Task
     split: Split
     second_pass: bool = False
+    folder: Path | None = None
 
     @property
     def first_pass(self) -> DatasetName:
-        """The official dataset behind a second pass; an official name itself."""
-        return DatasetName(self.text.removesuffix(ROBUSTNESS), self.task, self.split) if self.second_pass else self
+        """The dataset behind a second pass; one that is no second pass itself."""
+        if not self.second_pass:
+            return self
+        return replace(self, text=self.text.removesuffix(ROBUSTNESS), second_pass=False)
 
 
 def dataset_names(task: Task, second_pass: bool = False) -> dict[str, DatasetName]:
@@ -228,9 +234,74 @@ NAMES_IN_FILES = {**{name: name for name in (*ALL_DATASET_NAMES, *SECOND_PASS_NA
 """Names of datasets as prediction files carry them, with our own."""
 
 
+@dataclass(frozen=True)
+class RegisteredSet:
+    """A folder of data files under a name of the user's; ``parts`` are the tasks and splits that it has files of."""
+
+    name: str
+    folder: Path
+    parts: tuple[tuple[Task, Split], ...]
+
+    def _stems(self) -> dict[Task, str]:
+        """Names without a split's suffix by their tasks, of which it has a split."""
+        tasks = (Task.PERCEPTION, Task.REASONING, Task.NO_REFERENCE, Task.COMPARATIVE)
+        return {task: _STEMS[task].replace("MedQBench", self.name) for task in tasks if self._splits(task)}
+
+    def _splits(self, task: Task) -> list[Split]:
+        return [of for of in (Split.TEST, Split.DEV) if all((part, of) in self.parts for part in task.parts)]
+
+    def names(self) -> dict[str, DatasetName]:
+        """Its names for ``--data``, as those of the benchmark: 'NAME_Perception', 'NAME_Perception_dev', ... Without a
+        split's suffix test is meant (dev, where that is all), and NAME alone is the first task's."""
+        found: dict[str, DatasetName] = {}
+        for task, stem in self._stems().items():
+            splits = self._splits(task)
+            meant = {stem: splits[0], **{f"{stem}_{split.value}": split for split in splits}}
+            if not found:
+                meant[self.name] = splits[0]
+            found |= {text: DatasetName(text, task, split, folder=self.folder) for text, split in meant.items()}
+        again = {f"{text}{ROBUSTNESS}": name for text, name in found.items() if name.task is not Task.NO_REFERENCE}
+        return found | {text: replace(name, text=text, second_pass=True) for text, name in again.items()}
+
+    def whole(self) -> tuple[str, ...]:
+        """The names that together are its questions of all tasks."""
+        stems = self._stems()
+        parts = Task.REASONING.parts if Task.REASONING in stems else ()
+        return tuple(stem for task, stem in stems.items() if task not in parts)
+
+
+def registry() -> Path:
+    """The file in the user's settings that says which folders have names."""
+    from platformdirs import user_config_path
+
+    return user_config_path("medqbench", appauthor=False) / "datasets.json"
+
+
+def registered_sets() -> dict[str, RegisteredSet]:
+    """The user's own sets by name; what cannot be understood in the file is left out."""
+    sets = {}
+    for name, entry in (json_object(registry()) or {}).items():
+        with suppress(KeyError, TypeError, ValueError):
+            parts = tuple((Task(task), Split(split)) for task, split in entry["parts"])
+            sets[name] = RegisteredSet(name, Path(entry["folder"]), parts)
+    return sets
+
+
+def own_names() -> dict[str, DatasetName]:
+    """All names of the user's own sets, those of second passes too."""
+    return {text: name for of in registered_sets().values() for text, name in of.names().items()}
+
+
+def known_dataset(text: str) -> DatasetName | None:
+    """The dataset of this name, the benchmark's or the user's; None where there is none, and for a second pass."""
+    name = ALL_DATASET_NAMES.get(text) or own_names().get(text)
+    return None if name is None or name.second_pass else name
+
+
 def name_in_file(stem: str) -> str | None:
     """The dataset's name that the stem 'MODEL_DATASET' of a prediction file ends in, None where it ends in none."""
-    return max((name for name in NAMES_IN_FILES if stem.endswith(f"_{name}")), key=len, default=None)
+    names = {*NAMES_IN_FILES, *own_names()}
+    return max((name for name in names if stem.endswith(f"_{name}")), key=len, default=None)
 
 
 def kits_dataset(stem: str) -> DatasetName | None:
@@ -241,16 +312,18 @@ def kits_dataset(stem: str) -> DatasetName | None:
 def parse_dataset_name(text: str) -> DatasetName:
     """Look a dataset's name up, or that of a second pass. Raises BadInput where there is no such name; the message
     suggests the nearest."""
-    name = ALL_DATASET_NAMES.get(text) or SECOND_PASS_NAMES.get(text)
+    own = own_names()
+    name = ALL_DATASET_NAMES.get(text) or SECOND_PASS_NAMES.get(text) or own.get(text)
     if name is not None:
         return name
-    if text.removesuffix(ROBUSTNESS) in ALL_DATASET_NAMES:
+    if text.removesuffix(ROBUSTNESS) in {*ALL_DATASET_NAMES, *own}:
         raise BadInput(
             f"'{text}' does not exist: there are second passes of perception (options in another order) and of pairs "
             "(images swapped) alone."
         )
-    hint = did_you_mean(text, [*ALL_DATASET_NAMES, *SECOND_PASS_NAMES])
-    raise BadInput(f"'{text}' is no dataset of these benchmarks.{hint} Known names: {', '.join(ALL_DATASET_NAMES)}.")
+    hint = did_you_mean(text, [*ALL_DATASET_NAMES, *SECOND_PASS_NAMES, *own])
+    known = ", ".join([*ALL_DATASET_NAMES, *(name for name in own if not name.endswith(ROBUSTNESS))])
+    raise BadInput(f"'{text}' is no dataset of these benchmarks.{hint} Known names: {known}.")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, own_names
 from medqbench_vlmeval.data.columns import Named, read_named
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.options import OPTIONS, JudgeOptions, parse_judge_args
@@ -47,7 +47,7 @@ def completed(kind: str) -> Callable[[str], list[str]]:
         from medqbench_vlmeval.report.catalogue import catalogue
 
         if kind == "datasets":
-            return [*ALL_DATASET_NAMES, *glob(f"{incomplete}*")]  # noqa: PTH207 - as it was typed
+            return [*ALL_DATASET_NAMES, *own_names(), *glob(f"{incomplete}*")]  # noqa: PTH207 - as it was typed
         return [str(row.entries[0]) for row in catalogue(kind).rows]
 
     return names

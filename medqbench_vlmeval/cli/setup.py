@@ -104,6 +104,28 @@ def export(
     show(map(str, written))
 
 
+@data_app.command("register")
+def register_set(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with data files, as 'synth' makes it.")],
+    name: Annotated[str, typer.Argument(help="What --data shall call it.")],
+) -> None:
+    """Give a folder of data files a name for --data; 'medqbench list datasets' shows it."""
+    from medqbench_vlmeval.benchmark import registry
+    from medqbench_vlmeval.data.registered import register
+
+    for sample_set in register(folder, name):
+        print(f"{sample_set.name}  {len(sample_set):,} samples")
+    print(f"--data {name} runs them all, of the test split; the names are kept in {registry()}.")
+
+
+@data_app.command("unregister")
+def unregister_set(name: Annotated[str, typer.Argument(help="A registered name.")]) -> None:
+    """Take a registered name away; the folder stays as it is."""
+    from medqbench_vlmeval.data.registered import unregister
+
+    print(f"{name} is free again; {unregister(name)} stays as it is.")
+
+
 def list_names(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(_KINDS)}.", autocompletion=_KINDS.copy)],
     words: Annotated[str, typer.Argument(help="Only names that hold this.")] = "",

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from medqbench_vlmeval.benchmark import (
-    ALL_DATASET_NAMES,
     REASONING_PREFIX,
     DatasetName,
     Split,
     Task,
+    known_dataset,
     parse_dataset_name,
 )
 from medqbench_vlmeval.data import download as hub
@@ -113,6 +113,11 @@ def load_dataset(
     if name.second_pass:
         return make_second_pass(load_dataset(name.first_pass, data_path, images, named))
     store = _store(images)
+    if data_path is None and (data_path := name.folder) and not data_path.is_dir():
+        raise BadInput(
+            f"'{name.text}' was registered in {data_path}, which is not there any more; 'medqbench data register DIR "
+            "NAME' says where it is now."
+        )
     combined = name.task is Task.REASONING
     if combined and data_path is not None and data_path.is_file():
         raise BadInput(
@@ -175,8 +180,8 @@ def load_file(path: Path, images: Images = False, named: Named | None = None) ->
 def load(data: str, images: Images = False, named: Named | None = None) -> SampleSet:
     """The samples behind a TSV's path or a dataset's name; BadInput where it is neither."""
     path = Path(data).expanduser()
-    if data in ALL_DATASET_NAMES:
-        loaded = load_dataset(parse_dataset_name(data), None, images, named)
+    if name := known_dataset(data):
+        loaded = load_dataset(name, None, images, named)
     elif path.exists():
         loaded = load_file(path, images, named)
     else:
@@ -195,12 +200,14 @@ def other_splits(sample_set: SampleSet, images: Images, named: Named | None = No
     return found
 
 
-def place_of(task: Task, split: Split) -> tuple[Path, str] | None:
+def place_of(task: Task, split: Split, registered: Path | None = None) -> tuple[Path, str] | None:
     """A single task's file that would be read without the network and what kind of place it lies in, or None where it
-    has to be fetched."""
+    has to be fetched; ``registered`` is the folder of a set of the user's."""
     file, folder = hub_file(task, split), os.environ.get(DATA_VARIABLE)
     path: Path | None
-    if split is Split.MINI:
+    if registered is not None:
+        path, place = table_in(registered, file.name), "registered"
+    elif split is Split.MINI:
         path, place = embedded_folder() / file.name, "embedded"
     elif folder:
         path, place = table_in(Path(folder).expanduser(), file.name), DATA_VARIABLE
@@ -229,7 +236,8 @@ def download(
     :func:`.download.fetch`; BadInput also where a file is not what was fetched before.
     """
     asked = [parse_dataset_name(text) for text in names or _BY_DEFAULT]
-    wanted = [(part, name.split) for name in asked for part in name.task.parts if name.split is not Split.MINI]
+    asked = [name for name in asked if name.split is not Split.MINI and name.folder is None]
+    wanted = [(part, name.split) for name in asked for part in name.task.parts]
     place = folder or os.environ.get(DATA_VARIABLE)
     folder = Path(place).expanduser().absolute() if place else None
     done = []

@@ -24,6 +24,7 @@ from medqbench_vlmeval.benchmark import (
     Comparable,
     Task,
     dataset_names,
+    own_names,
     parse_dataset_name,
 )
 from medqbench_vlmeval.data import ImageStore, load_dataset, make_second_pass, stratified
@@ -57,7 +58,8 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
 
     @classmethod
     def supported_datasets(cls) -> list[str]:
-        return [*dataset_names(cls.TASK), *dataset_names(cls.TASK, second_pass=True)]
+        own = (text for text, name in own_names().items() if name.task is cls.TASK)
+        return [*dataset_names(cls.TASK), *dataset_names(cls.TASK, second_pass=True), *own]
 
     # What the kit's final table asks a class, having no object at hand: counts that were kept, not guesses.
     @classmethod

@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,10 @@ from medqbench_vlmeval.benchmark import (
     SECOND_PASS_NAMES,
     Task,
     dataset_names,
+    known_dataset,
+    own_names,
     parse_dataset_name,
+    registered_sets,
 )
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import as_file_name, read_json
@@ -121,17 +124,18 @@ class RunOptions:
 
     def is_second_pass(self, dataset: str) -> bool:
         """Whether a dataset of the run is a second pass of this package's."""
-        return self.official_name(dataset) in SECOND_PASS_NAMES
+        name = self.official_name(dataset)
+        return name in SECOND_PASS_NAMES or ((own := own_names().get(name)) is not None and own.second_pass)
 
     def is_multiple_choice(self, dataset: str) -> bool:
         """Whether a dataset of the run is this package's multiple-choice one in its official order."""
         of_class = _CLASSES.get(str(self.entries.get(dataset, {}).get("class")))
-        name = ALL_DATASET_NAMES.get(dataset)
+        name = known_dataset(dataset)
         return any(task.is_choice for task in (of_class, name and name.task) if task)
 
     def jobs(self) -> list[Job]:
         """The model x dataset pairs that the run is asked for; a dataset's name or its class tells this package's."""
-        names = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES}
+        names = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES, *own_names()}
         own = {name: name in names or self.entries.get(name, {}).get("class") in _CLASSES for name in self.datasets}
         pairs = [(model, dataset) for model in self.models for dataset in self.datasets]
         return [Job(model, name, self.mode, own[name], self.is_second_pass(name)) for model, name in pairs]
@@ -212,6 +216,28 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
     return entries, config["model"] if path else {}
 
 
+def with_whole_sets(words: Sequence[str], options: RunOptions) -> tuple[list[str], RunOptions, list[str]]:
+    """The kit's command line and its options with the datasets of a registered set in place of its name, and a sentence
+    for each such set."""
+    sets = {name: of.whole() for name, of in registered_sets().items() if name in options.datasets}
+    sets = {name: parts for name, parts in sets.items() if name not in options.entries}
+    if not sets or options.config:
+        return [*words], options, []
+    names = tuple(dict.fromkeys(part for name in options.datasets for part in sets.get(name, (name,))))
+    notes = [f"{name} is run as {', '.join(parts)}." for name, parts in sets.items()]
+    return with_datasets(words, names), replace(options, datasets=names), notes
+
+
+def with_datasets(words: Sequence[str], names: Sequence[str]) -> list[str]:
+    """A command line with these datasets in place of its own."""
+    # Abbreviated as well, like the kit's: an option that stayed behind the new one would be the one that counts.
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--data", nargs="+")
+    parser.add_argument("--data-config")
+    given, rest = parser.parse_known_args(words)
+    return ["--data", *names, *(["--data-config", given.data_config] if given.data_config else []), *rest]
+
+
 def refuse_unknown(what: str, names: Iterable[str], known: Collection[str], advice: str) -> None:
     """Raise BadInput for the first name that is not known, with the nearest that are."""
     by_lower = {one.lower(): one for one in known}
@@ -225,11 +251,16 @@ def check_names(options: RunOptions, kit: InstalledKit) -> None:
     """Refuse names of models, datasets, style, protocol and judge that nothing has, before anything heavy is imported;
     not those that the kit may make while it is imported."""
     check_style(options.style)
-    own = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES}
+    own = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES, *own_names()}
     for name in options.datasets:
         known = name in own or name in options.entries or spells_dataset(kit, name)
         if not known and (name.lower().startswith("medq") or difflib.get_close_matches(name, own, cutoff=0.8)):
             parse_dataset_name(name)
+        if not known and (path := Path(name).expanduser()).exists():
+            raise BadInput(
+                f"--data {name} is a path, and a run takes names: 'medqbench data register "
+                f"{path if path.is_dir() else path.parent} NAME' gives the set there one."
+            )
     zoo, whole = zoo_models(kit)
     # Who has imported the kit may have put models of his own into its zoo.
     if options.of_zoo and whole and "vlmeval.config" not in sys.modules:

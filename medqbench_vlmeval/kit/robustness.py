@@ -6,16 +6,15 @@ evaluated by joining its predictions with those of the first pass, which lie in 
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, ROBUSTNESS, Task
+from medqbench_vlmeval.benchmark import ROBUSTNESS, Task, known_dataset
 from medqbench_vlmeval.errors import BadInput, MedQBenchError
 from medqbench_vlmeval.files import json_object
-from medqbench_vlmeval.kit.options import Entries, RunOptions
+from medqbench_vlmeval.kit.options import Entries, RunOptions, with_datasets
 from medqbench_vlmeval.kit.run_files import PREDICTION_SUFFIXES, STATUS_FILE, Job, Outcome, locate_run
 from medqbench_vlmeval.types import SampleSet
 from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes, robustness_paths
@@ -35,7 +34,7 @@ def add_second_passes(words: Sequence[str], options: RunOptions) -> tuple[list[s
     for name in options.datasets:
         names.append(name)
         official = options.official_name(name)
-        known = ALL_DATASET_NAMES.get(official)
+        known = known_dataset(official)
         if known is None:
             continue
         if known.task is Task.NO_REFERENCE:
@@ -54,12 +53,8 @@ def add_second_passes(words: Sequence[str], options: RunOptions) -> tuple[list[s
             "--robustness permutes the options of MedQBench_Perception and swaps the images of MedQBench_Reasoning_"
             f"Comparative; {', '.join(options.datasets)} has no order to change in a second pass."
         )
-    # Abbreviated as well, like the kit's: an option that stayed behind the new one would be the one that counts.
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--data", nargs="+")
-    parser.add_argument("--data-config")
-    rest = parser.parse_known_args(words)[1]
-    return ["--data", *names, *(["--data-config", json.dumps(entries)] if options.entries else []), *rest], both, notes
+    more = ["--data-config", json.dumps(entries)] if options.entries else []
+    return [*with_datasets(words, names), *more], both, notes
 
 
 def evaluate_second_pass(

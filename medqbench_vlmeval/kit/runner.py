@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, ROBUSTNESS, Task
+from medqbench_vlmeval.benchmark import ROBUSTNESS, Task, known_dataset
 from medqbench_vlmeval.data.image_store import data_folder
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency, RunFailed
 from medqbench_vlmeval.files import as_file_name
@@ -41,6 +41,7 @@ from medqbench_vlmeval.kit.options import (
     limit_in_environment,
     read_options,
     refuse_unknown,
+    with_whole_sets,
 )
 from medqbench_vlmeval.kit.robustness import add_second_passes, finish
 from medqbench_vlmeval.kit.run_files import Job, Outcome, outcome_of
@@ -69,10 +70,12 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     check_names(options, kit)
     if os.environ.get("LMUData"):  # noqa: SIM112 - the kit spells it so
         os.environ["LMUData"] = str(data_folder())  # noqa: SIM112
+    words, options, notes = with_whole_sets(words, options)
     if options.robustness and options.datasets:
-        words, options, notes = add_second_passes(words, options)
-        for sentence in notes:
-            print(f"medqbench: {sentence}", file=sys.stderr)
+        words, options, more = add_second_passes(words, options)
+        notes += more
+    for sentence in notes:
+        print(f"medqbench: {sentence}", file=sys.stderr)
     jobs = options.jobs()
     only_own = bool(jobs) and all(job.own for job in jobs)
     _check_work_dir(options.work_dir)
@@ -264,7 +267,7 @@ def _check_registered(options: RunOptions) -> None:
     if options.of_zoo:
         refuse_unknown("model", options.models, supported_VLM, OTHER_MODELS)
         names = (options.official_name(name).removesuffix(ROBUSTNESS) for name in options.datasets)
-        tasks = [part for name in names if name in ALL_DATASET_NAMES for part in ALL_DATASET_NAMES[name].task.parts]
+        tasks = [part for name in names if (known := known_dataset(name)) for part in known.task.parts]
         pairs = options.mode != "eval" and Task.COMPARATIVE in tasks
         for model in filter(lambda name: pairs and _takes_one_image(supported_VLM[name]), options.models):
             raise BadInput(

@@ -16,7 +16,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, Any
 
-from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
+from medqbench_vlmeval.benchmark import ROBUSTNESS, name_in_file
 from medqbench_vlmeval.data.columns import ACCEPTED, Named, find_columns
 from medqbench_vlmeval.data.formats import cell_text, json_lines
 from medqbench_vlmeval.data.info import canonical_index
@@ -207,7 +207,7 @@ def _row(columns: tuple[str, ...], cells: list[str], number: int, path: Path) ->
 def is_second_pass(table: PredictionTable) -> bool:
     """Whether a file has anything of a second pass. A permutation in one row is enough, since that row's reply is none
     to the official question; so is the file's name, where somebody took the column away."""
-    if any(table.path.stem.endswith(f"_{name}") for name in SECOND_PASS_NAMES):
+    if (name_in_file(table.path.stem) or "").endswith(ROBUSTNESS):
         return True
     columns = [name for name in table.columns if name.lower() == PERMUTATION_COLUMN]
     return any(read_permutation(row[name]) is not None for row in table.rows for name in columns)

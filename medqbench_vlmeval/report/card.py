@@ -13,7 +13,16 @@ from datetime import datetime, timezone
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, OVERALL, TASK_TITLES, Comparable, Split, benchmarks, title_of
+from medqbench_vlmeval.benchmark import (
+    ALL_DATASET_NAMES,
+    OVERALL,
+    TASK_TITLES,
+    Comparable,
+    Split,
+    benchmarks,
+    known_dataset,
+    title_of,
+)
 from medqbench_vlmeval.data.download import REVISION_VARIABLE
 from medqbench_vlmeval.data.sources import hub_file
 from medqbench_vlmeval.files import write_text, writing
@@ -167,7 +176,7 @@ def run_again(result: Result) -> str | None:
     Inference and judging are the kit's to configure; options that a result does not record (a model's own settings,
     the number of calls in flight) are left to their defaults.
     """
-    if result.dataset not in ALL_DATASET_NAMES:
+    if known_dataset(result.dataset) is None:
         return None
     words = ["python", "run.py", "--data", result.dataset, "--model", result.model]
     if result.settings.prompt_style not in (None, "official"):
@@ -184,7 +193,7 @@ def run_again(result: Result) -> str | None:
 def score_again(result: Result) -> str:
     """``medqbench score ...`` on the run's prediction file, which needs neither the kit nor the model."""
     words = ["medqbench", "score", result.settings.prediction_file.name]
-    if result.dataset in ALL_DATASET_NAMES:
+    if known_dataset(result.dataset):
         # Without the limit, samples that nobody asked the model about would count as wrong.
         words += ["--data", result.dataset, *_limit(result)]
     elif files := [facts["file"] for run in result.tasks if (facts := data_facts(run))["origin"] == "file"]:

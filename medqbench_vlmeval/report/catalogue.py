@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, PUBLISHED_SIZES, Split
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, PUBLISHED_SIZES, Split, own_names
 from medqbench_vlmeval.data.sources import place_of
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.options import KEY_VARIABLES, KIT_PREFIX, RULES
@@ -55,13 +55,16 @@ def _datasets() -> Table:
     from medqbench_vlmeval.data import load
 
     rows = []
-    for text, name in ALL_DATASET_NAMES.items():
-        places = [place for part in name.task.parts if (place := place_of(part, name.split))]
+    own = {text: name for text, name in own_names().items() if not name.second_pass}
+    for text, name in {**ALL_DATASET_NAMES, **own}.items():
+        places = [place for part in name.task.parts if (place := place_of(part, name.split, name.folder))]
         here = len(places) == len(name.task.parts)
-        n = sum(PUBLISHED_SIZES[part] for part in name.task.parts) if name.split is Split.TEST else None
+        of_test = name.split is Split.TEST and name.folder is None
+        n = sum(PUBLISHED_SIZES[part] for part in name.task.parts) if of_test else None
         size = f"{sum(path.stat().st_size for path, _ in places) / 2**20:,.2f} MiB" if here else None
         paths = ", ".join(str(path) for path, _ in places) if here else None
-        where, needs = (places[0][1], _NOTHING) if here else ("not here yet", "network")
+        away = ("not here yet", "network") if name.folder is None else ("not there any more", "data register")
+        where, needs = (places[0][1], _NOTHING) if here else away
         if text.endswith(name.split.value):
             n = n or (len(load(text).samples) if here else None)
             rows.append((text, name.task.value, name.split.value, n, size, where, needs, paths))

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.answers import extract, read_confidence
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Split, Task
+from medqbench_vlmeval.benchmark import (
+    ALL_DATASET_NAMES,
+    BASELINES,
+    DIMENSION_TITLES,
+    Split,
+    Task,
+    name_in_file,
+    registered_sets,
+)
 from medqbench_vlmeval.data import load, stratified
 from medqbench_vlmeval.data.columns import Named
 from medqbench_vlmeval.data.image_cells import KeptImages, image_names
@@ -124,6 +132,9 @@ def request_for(
     """
     of_replies = {k: name for k, name in (columns or {}).items() if data is None or k == "prediction"}
     of_data = {k: name for k, name in (columns or {}).items() if k not in of_replies} or None
+    in_file = name_in_file(predictions.stem)
+    if data in registered_sets() and in_file and in_file.startswith(f"{data}_"):
+        data = in_file  # a set's name alone means all of its tasks
     sample_set = load(data, keep_images and KeptImages(), of_data) if data is not None else None
     names = name_results(predictions, model, sample_set)
     fields |= {"judge": judge or {}, "cache": default_folder(), "stem": names.stem}
