@@ -20,6 +20,12 @@ _WINDOW = re.compile(rf"\s*{_NUMBER}(?:\s*[,;]\s*|\s+){_NUMBER}\s*")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXTRA = "pip install 'medqbench-vlmeval[dicom]'"
 _ROWS_AT_ONCE = 256
+# What enhanced files state for each frame or for all, by the macro that holds it.
+_MACROS = {
+    "PixelMeasuresSequence": ("PixelSpacing",),
+    "PixelValueTransformationSequence": ("RescaleIntercept", "RescaleSlope"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+}
 
 
 class NotShown(Exception):
@@ -69,41 +75,76 @@ def read_dicom(data: bytes, window: str, default: str, max_pixels: int) -> tuple
     Grey goes through the file's modality LUT or rescale and then through the row's ``window``, else the file's own LUT
     or window (PS3.3 C.11.1 and C.11.2), else ``default``; MONOCHROME1 is shown white to black.
     """
-    try:
-        import numpy as np
-        import pydicom
-
-        pixels = import_module("pydicom.pixels")
-    except ImportError:
-        raise NotShown(f"is a DICOM file, which takes pydicom: {_EXTRA}") from None
+    import numpy as np
     from PIL import Image
 
+    file = open_dicom(data)
+    values, bits = dicom_frame(file, 0, max_pixels)
+    told = "DICOM, the first of its frames" if int(file.get("NumberOfFrames") or 1) > 1 else "DICOM"
+    if values.ndim == 3:
+        if bits > 8:
+            told = f"{told}, colours of {bits} bits by their highest 8"
+        return Image.fromarray(values.astype(np.uint8)), told
+    grey, how = dicom_grey(values, file, bits, window, default)
+    return Image.fromarray(grey), f"{told}, grey of {bits} bits, {how}"
+
+
+def open_dicom(data: bytes) -> Any:
+    """A DICOM file as pydicom's data set; NotShown where it has no image, or pydicom is not installed."""
+    try:
+        import pydicom
+    except ImportError:
+        raise NotShown(f"is a DICOM file, which takes pydicom: {_EXTRA}") from None
     if _DEFLATED in data:
         raise NotShown("is a deflated DICOM file; save it without that compression")
     file = pydicom.dcmread(BytesIO(data))
     if "Rows" not in file:
         raise NotShown("is a DICOM file without an image")
+    return file
+
+
+def dicom_frame(file: Any, index: int, max_pixels: int) -> tuple[Any, int]:
+    """A frame (from 0), and how many bits its values had: colours (H, W, 3) in 8 bits, or grey (H, W) after the
+    modality LUT or rescale. What an enhanced file states for the frame is moved to where plain files have it. NotShown
+    where it announces more than ``max_pixels`` pixels or cannot be decoded."""
+    pixels = import_module("pydicom.pixels")
+    _move_from_groups(file, index)
     try:
         if int(file.Rows) * int(file.Columns) > max_pixels:
             raise NotShown(f"announces more than {max_pixels} pixels and is not decoded")
-        values, bits = pixels.pixel_array(file, index=0), int(file.BitsStored)
+        values, bits = pixels.pixel_array(file, index=index), int(file.BitsStored)
     except RuntimeError as error:
         why = f"{file.file_meta.TransferSyntaxUID.name}: {str(error).splitlines()[-1].strip()[:120]}"
         raise NotShown(f"is a DICOM file that is damaged or takes another decoder ({why}); {_EXTRA}") from None
-    told = "DICOM, the first of its frames" if int(file.get("NumberOfFrames") or 1) > 1 else "DICOM"
     if file.PhotometricInterpretation == "PALETTE COLOR":
         values = pixels.apply_color_lut(values, file)
         bits = 8 * values.itemsize
     if values.ndim == 3:
-        if bits > 8:
-            told, values = f"{told}, colours of {bits} bits by their highest 8", values >> (bits - 8)
-        return Image.fromarray(values.astype(np.uint8)), told
-    values, inverted = pixels.apply_modality_lut(values, file), file.PhotometricInterpretation == "MONOCHROME1"
-    if not window and (file.get("VOILUTSequence") or "WindowCenter" in file):
-        grey, how = _through_own_window(values, file, inverted, pixels)
-    else:
-        grey, how = to_eight_bits(values, window or default or (f"0,{(1 << bits) - 1}" if bits < 8 else ""), inverted)
-    return Image.fromarray(grey), f"{told}, grey of {bits} bits, {how}"
+        return values >> (bits - 8) if bits > 8 else values, bits
+    return pixels.apply_modality_lut(values, file), bits
+
+
+def _move_from_groups(file: Any, index: int) -> None:
+    """PS3.3 C.7.6.16: the frame's own functional groups, then those that all frames share."""
+    own, shared = file.get("PerFrameFunctionalGroupsSequence") or (), file.get("SharedFunctionalGroupsSequence") or ()
+    for group in (*own[index : index + 1], *shared[:1]):
+        for macro, names in _MACROS.items():
+            for item in (group.get(macro) or ())[:1]:
+                for name in (name for name in names if name in item and name not in file):
+                    setattr(file, name, item[name].value)
+
+
+def dicom_grey(values: Any, file: Any, bits: int, window: str, default: str) -> tuple[Any, str]:
+    """Grey of :func:`dicom_frame` as an array of 8 bits, and how it was made, in the order of :func:`read_dicom`."""
+    inverted = file.PhotometricInterpretation == "MONOCHROME1"
+    if not window and has_own_window(file):
+        return _through_own_window(values, file, inverted, import_module("pydicom.pixels"))
+    return to_eight_bits(values, window or default or (f"0,{(1 << bits) - 1}" if bits < 8 else ""), inverted)
+
+
+def has_own_window(file: Any) -> bool:
+    """Whether a DICOM file states how its grey is shown."""
+    return bool(file.get("VOILUTSequence")) or "WindowCenter" in file
 
 
 def _through_own_window(values: Any, file: Any, inverted: bool, pixels: Any) -> tuple[Any, str]:

@@ -88,14 +88,11 @@ def make_ready(
     if is_dicom(data):
         with _told(where), ONE_LARGE if len(data) > LARGE_PIXELS else nullcontext():
             return _converted(data, *read_dicom(data, window, default, MAX_PIXELS // 4))
-    suffix, kind = _format_of(data, where)
+    suffix, kind = format_of(data, where)
     name = f"{hashlib.sha256(data).hexdigest()}.{suffix}"
     with _told(where), Image.open(BytesIO(data), formats=(kind,)) as image:
-        pixels, is_costly = image.size[0] * image.size[1], kind in _COSTLY or _is_deep(image.mode)
-        most = MAX_PIXELS // 4 if is_costly else MAX_PIXELS
-        tile = [getattr(image, "tag_v2", {}).get(tag, 1) for tag in _TILE_SIDES]
-        if pixels > most or any(type(side) is not int for side in tile) or tile[0] * tile[1] > most:
-            raise NotShown(f"announces more than {most} pixels and is not decoded")
+        pixels, is_costly = image.size[0] * image.size[1], kind in _COSTLY or is_deep(image.mode)
+        check_announced(image, MAX_PIXELS // 4 if is_costly else MAX_PIXELS)
         _sendable(ReadyImage(data, name, ImageForm(*image.size, "L", kind)))
         told = _oddities(image, kind, data)
         if not told and is_stored is not None and is_stored(name, len(data)):
@@ -104,7 +101,7 @@ def make_ready(
             image.load()
             ready = ReadyImage(data, name, ImageForm(*image.size, image.mode, kind))
             if told:
-                picture, how = _meant(image, kind, window or default)
+                picture, how = upright(image, kind, window or default)
                 ready = _converted(data, picture, f"{kind}, {', '.join((*told, *how))}")
             image.close()  # the pixels go before the next large image is decoded
         if kind == "PNG":
@@ -119,7 +116,7 @@ def make_ready(
 def content_name(data: bytes, where: str, window: str = "", default: str = "") -> str:
     """The name under which a store keeps an image, where it takes none that of its bytes; BadInput where these do not
     begin like an image. Only what needs a conversion is decoded."""
-    suffix = "dcm" if is_dicom(data) else _format_of(data, where)[0]
+    suffix = "dcm" if is_dicom(data) else format_of(data, where)[0]
     try:
         return make_ready(data, where, window, default, is_stored=lambda _name, _size: True).name
     except BadInput:
@@ -137,14 +134,22 @@ def _oddities(image: Image.Image, kind: str, data: bytes) -> list[str]:
     may_turn = kind != "TIFF" and (kind != "PNG" or _EXIF.search(_beside_pixels(data)))
     if may_turn and (turn := image.getexif().get(274, 1)) in range(2, 9):
         told.append(f"turned by its EXIF orientation {turn}")
-    if _is_deep(image.mode):
+    if is_deep(image.mode):
         told.append(f"grey of {image.mode}")
     elif (data[24] if kind == "PNG" else max(_tag(image, 258)) if kind == "TIFF" else 8) > 8:
         told.append("colours of 16 bits by their high bytes")
     return told
 
 
-def _is_deep(mode: str) -> bool:
+def check_announced(image: Image.Image, most: int) -> None:
+    """See before it is decoded that an opened image, or a tile of it, has at most so many pixels; NotShown else."""
+    tile = [getattr(image, "tag_v2", {}).get(tag, 1) for tag in _TILE_SIDES]
+    if image.size[0] * image.size[1] > most or any(type(side) is not int for side in tile) or tile[0] * tile[1] > most:
+        raise NotShown(f"announces more than {most} pixels and is not decoded")
+
+
+def is_deep(mode: str) -> bool:
+    """Whether an image of this mode of PIL's holds grey of more than 8 bits."""
     return mode in ("I", "F") or mode.startswith("I;")
 
 
@@ -163,21 +168,26 @@ def _tag(image: Any, number: int) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, tuple) else (value,)
 
 
-def _meant(image: Image.Image, kind: str, window: str) -> tuple[Image.Image, list[str]]:
-    """The one picture that an odd image means, upright and of 8 bits, and how its grey was brought to these."""
+def upright(image: Image.Image, kind: str, window: str) -> tuple[Image.Image, list[str]]:
+    """The one picture that an odd image means, upright and of 8 bits, and how its grey was brought to these; NotShown
+    where no ``window`` is stated and its grey takes one."""
     from PIL import ImageOps
 
     picture = ImageOps.exif_transpose(image)
-    if not _is_deep(image.mode):
+    if not is_deep(image.mode):
         return picture, []
     if kind == "PPM":  # PIL stretches its values to 16 bits
         raise NotShown("is a PGM deeper than 8 bits; save it as PNG or TIFF")
     import numpy as np
     from PIL.Image import fromarray
 
-    # TIFF's photometric interpretation 0: the lowest value is white.
-    grey, how = to_eight_bits(np.asarray(picture), window, kind == "TIFF" and _tag(image, 262) == (0,))
+    grey, how = to_eight_bits(np.asarray(picture), window, is_white_zero(image, kind))
     return fromarray(grey), [how]
+
+
+def is_white_zero(image: Image.Image, kind: str) -> bool:
+    """Whether the lowest value of deep grey is white: TIFF's photometric interpretation 0."""
+    return kind == "TIFF" and _tag(image, 262) == (0,)
 
 
 def _converted(data: bytes, picture: Image.Image, told: str) -> ReadyImage:
@@ -225,7 +235,8 @@ def is_image(data: bytes) -> bool:
     return is_dicom(data) or any(magic.match(data[:16]) for magic, _, _ in _FORMATS)
 
 
-def _format_of(data: bytes, where: str) -> tuple[str, str]:
+def format_of(data: bytes, where: str) -> tuple[str, str]:
+    """The suffix and PIL's name of an image's kind, by its first bytes; BadInput for what is none, or a DICOM file."""
     for magic, suffix, name in _FORMATS:
         if magic.match(data[:16]):
             return suffix, name
