@@ -26,6 +26,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.synth.burned_in import shows_text
 from medqbench_vlmeval.synth.originals import MAX_SIDE, NOUNS, Originals, read_originals
+from medqbench_vlmeval.synth.own_files import NOTES
 
 RNG = np.random.default_rng(5)
 GREY = RNG.integers(0, 256, (64, 80), dtype=np.uint8)
@@ -457,11 +458,11 @@ def test_warnings_tell_of_text_and_overlays(tmp_path: Path) -> None:
     file.save_as(tmp_path / "overlay.dcm")
     found = read_originals(tmp_path)
     assert {one.path.partition(".")[0]: one.notes for one in found.originals} == {
-        "capture": ("is of a kind that often has burned-in text, which its header does not deny; look at it and use a crop or a mask",),
+        "capture": (NOTES["maybe_burned_in"],),
         "overlay": ("has DICOM overlays, which are not drawn in",),
-        "us": ("is of a kind that often has burned-in text, which its header does not deny; look at it and use a crop or a mask",),
+        "us": (NOTES["maybe_burned_in"],),
         "us-no": (),
-        "yes": ("is said by its header to have burned-in text; look at it and use a crop or a mask",),
+        "yes": (NOTES["burned_in"],),
     }
     assert found.warnings[0].startswith("2 of 5 images: each is of a kind that often has burned-in text")
 
