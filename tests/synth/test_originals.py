@@ -218,7 +218,7 @@ def test_crop_and_mask_take_text_away(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is 160 x 128 pixels and the mask 80 x 64"):
         read_originals(image, modality="MRI", mask=save(tmp_path / "m" / "small.png", GREY))
     (tmp_path / "m" / "no.png").write_bytes(mask.read_bytes()[:50])
-    with pytest.raises(BadInput, match="no.png: the image is cut short"):
+    with pytest.raises(BadInput, match=r"no\.png: the image is cut short"):
         read_originals(image, modality="MRI", mask=tmp_path / "m" / "no.png")
     with pytest.raises(BadInput, match="is 0 x 0 pixels"):
         read_originals(image, modality="MRI", crop=(500, 500, 600, 600))
