@@ -155,11 +155,12 @@ def _source(picture: str, arguments: list[Any], shows: Sequence[str] = (), **fie
 
 
 def _by_modality(key: str, modalities: Mapping[str, Any] = MappingProxyType({}), **row: Any) -> list[dict[str, Any]]:
-    """A general row is one of each of its ``modalities``, with the fields that are different there."""
+    """A general row is one of each of its ``modalities`` that has structures, with the fields that are told there."""
     if not modalities:
         return [{"key": key, **row}]
-    short = _CATALOGUE["short"]
-    return [{**row, "key": f"{short[name]}-{key}", "modality": name, **own} for name, own in modalities.items()]
+    short, known = _CATALOGUE["short"], _CATALOGUE["structures"]
+    each = ((name, own) for name, own in modalities.items() if name in known)
+    return [{**row, "key": f"{short[name]}-{key}", "modality": name, **own} for name, own in each]
 
 
 SOURCES = {row["key"]: _source(**row) for row in _CATALOGUE["sources"]}

@@ -12,13 +12,13 @@ from functools import wraps
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, rotate
 from scipy.signal import fftconvolve
 
 from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, smooth_field, to_display, to_light
 
 # Rec. 709 luminance weights.
-_LUMA = np.array([0.2126, 0.7152, 0.0722])
+LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 def _on(change: Callable[..., Array], gamma: bool) -> Callable[..., Picture]:
@@ -129,7 +129,7 @@ def colour_cast(light: Array, rng: np.random.Generator, *, stops: float) -> Arra
     powers of two between the most and the least favoured channel."""
     towards = np.array([[-0.6, 1.0, -0.4], [-0.8, 0.0, 1.0], [-1.0, 0.5, 0.5]])[int(rng.integers(3))]
     cast = light * 2.0 ** (stops * towards)
-    return np.asarray(cast * ((light @ _LUMA).mean() / max(float((cast @ _LUMA).mean()), 1e-9)))
+    return np.asarray(cast * ((light @ LUMA).mean() / max(float((cast @ LUMA).mean()), 1e-9)))
 
 
 @on_light
@@ -158,4 +158,48 @@ def jpeg_compression(picture: Picture, rng: np.random.Generator, *, quality: flo
     coded = io.BytesIO()
     Image.fromarray(picture.display()).save(coded, "JPEG", quality=step, subsampling=2)
     decoded = np.asarray(Image.open(io.BytesIO(coded.getvalue())), dtype=np.float64)
-    return picture.with_pixels(decoded / 255.0)
+    low, high = picture.window
+    return picture.with_pixels(low + (high - low) * (decoded / 255.0))
+
+
+@on_light
+def low_resolution(light: Array, rng: np.random.Generator, *, factor: float) -> Array:
+    """Too few pixels: each of the fewer detector elements takes the mean over its square area, whose transfer function
+    is a sinc per axis (Boreman, *Modulation Transfer Function*, ch. 2), and the display interpolates by a bicubic.
+    ``factor``: side of an element in pixels (see :func:`enlarged`), 1 or more, varied by 3%."""
+    height, width = light.shape[:2]
+    side = factor * rng.uniform(0.97, 1.03) * enlarged(light)
+    few = max(1, round(width / side)), max(1, round(height / side))
+    fine = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(light, -1, 0)]
+    seen = [plane.resize(few, Image.Resampling.BOX).resize((width, height), Image.Resampling.BICUBIC) for plane in fine]
+    return np.stack([np.asarray(plane, dtype=np.float64) for plane in seen], axis=-1)
+
+
+@on_display
+def rotation(shown: Array, rng: np.random.Generator, *, angle_deg: float) -> Array:
+    """The object lies turned in the frame: turned about the middle by bilinear interpolation, with black where nothing
+    was seen. ``angle_deg``: angle in degrees to either side, varied by 5%."""
+    turn = angle_deg * rng.uniform(0.95, 1.05) * (1.0 if rng.random() < 0.5 else -1.0)
+    return np.asarray(rotate(shown, turn, reshape=False, order=1))
+
+
+@on_display
+def brightness(shown: Array, rng: np.random.Generator, *, lost: float) -> Array:
+    """A display whose black level is too low: ``v' = max(0, v - lost)``, the brightness control of video. ``lost``:
+    share of the display's range, 0-1, varied by 5%."""
+    return shown - lost * rng.uniform(0.95, 1.05)
+
+
+@on_display
+def contrast(shown: Array, rng: np.random.Generator, *, kept: float) -> Array:
+    """A display whose gain is too low: ``v' = mean + kept (v - mean)``, so that the standard deviation (RMS contrast,
+    Peli, J Opt Soc Am A 1990) is scaled by ``kept``. ``kept``: 0-1, varied by 5%."""
+    mean = shown.mean(axis=(0, 1))
+    return np.asarray(mean + kept * rng.uniform(0.95, 1.05) * (shown - mean))
+
+
+@on_display
+def gaussian_noise(shown: Array, rng: np.random.Generator, *, sigma: float) -> Array:
+    """White additive noise of amplifier and digitiser: ``v' = v + Normal(0, sigma)``, each pixel and channel for
+    itself. ``sigma``: standard deviation as a share of the display's range."""
+    return np.asarray(shown + rng.normal(0.0, sigma, shown.shape))

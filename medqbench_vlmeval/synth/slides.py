@@ -13,6 +13,10 @@ from medqbench_vlmeval.synth.images import Array, grid, smooth_field
 from medqbench_vlmeval.synth.optics import around, enlarged, on_light
 
 _DARKEST = 1.0e-3
+# Haematoxylin, eosin and DAB: optical density in red, green, blue (Ruifrok & Johnston, Anal Quant Cytol Histol 2001).
+STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105], [0.268, 0.570, 0.776]])
+# Of haemoglobin, relative: it absorbs blue (Soret band) most and passes red.
+_BLOOD = np.array([0.22, 1.0, 1.05])
 
 
 def optical_density(light: Array) -> Array:
@@ -74,7 +78,7 @@ def tissue_fold(light: Array, rng: np.random.Generator, *, width: float, folds: 
 @on_light
 def faded_stain(light: Array, rng: np.random.Generator, *, kept: float) -> Array:
     """Weak or faded staining: every dye's density is scaled, ``D' = kept * D`` (Beer-Lambert, less dye). ``kept``:
-    share of the dye that is left, 0-1, varied by 4%."""
+    share of the dye that is left, 0-1, varied by 4%; above 1 the section is thick or stained too long."""
     return np.asarray(np.exp(-optical_density(light) * kept * rng.uniform(0.96, 1.04)))
 
 
@@ -95,3 +99,90 @@ def debris(light: Array, rng: np.random.Generator, *, specks: float, radius: flo
         spots[here] = np.maximum(spots[here], (d < 1.0) * rng.uniform(0.8, 1.0))
     opaque = gaussian_filter(spots, 1.0 * larger)[..., None] * np.array([2.6, 2.8, 3.0])
     return np.asarray(np.exp(-(optical_density(light) + opaque)))
+
+
+@on_light
+def stain_balance(light: Array, rng: np.random.Generator, *, stops: float) -> Array:
+    """A stain that is out of balance with the other: densities are unmixed into haematoxylin, eosin and DAB (colour
+    deconvolution, Ruifrok & Johnston 2001) and mixed again with ``2^stops`` of the one and ``2^-stops`` of the others,
+    or the other way round. ``stops``: powers of two, varied by 4%."""
+    by = stops * rng.uniform(0.96, 1.04) * (1.0 if rng.random() < 0.5 else -1.0)
+    amounts = optical_density(light) @ np.linalg.inv(STAINS)
+    gain = np.where(amounts > 0.0, 2.0 ** (by * np.array([1.0, -1.0, -1.0])), 1.0)
+    return np.asarray(np.exp(-(amounts * gain) @ STAINS))
+
+
+@on_light
+def blood_cells(light: Array, rng: np.random.Generator, *, coverage: float, radius: float) -> Array:
+    """Red blood cells over the tissue, in pools: ``D' = D + h`` with the thickness of a biconcave disc, ``h ~ sqrt(1 -
+    s^2) (0.81 + 7.83 s^2 - 4.39 s^4)`` in micrometres at ``s = r / R`` (Evans & Fung, Microvasc Res 1972); cells that
+    overlap add up. ``coverage``: summed area of the cells over that of the picture. ``radius``: ``R`` in
+    half-widths."""
+    y, x = grid(light.shape[:2])
+    tall, wide = y[-1, 0], x[0, -1]
+    thick = np.zeros(light.shape[:2])
+    pools = rng.uniform(-0.8, 0.8, (4, 2)) * (tall, wide)
+    for number in range(max(1, round(coverage * 4.0 * tall * wide / (np.pi * radius**2)))):
+        cy, cx = pools[number % 4] + rng.normal(0.0, 0.14 + 0.3 * coverage, 2)
+        r = radius * rng.uniform(0.9, 1.1)
+        here = around(y, x, cy, cx, r)
+        s2 = ((y[here] - cy) ** 2 + (x[here] - cx) ** 2) / r**2
+        thick[here] += np.sqrt(np.maximum(1.0 - s2, 0.0)) * (0.81 + 7.83 * s2 - 4.39 * s2**2)
+    return np.asarray(np.exp(-(optical_density(light) + 0.5 * thick[..., None] * _BLOOD)))
+
+
+@on_light
+def threads(light: Array, rng: np.random.Generator, *, width: float, count: float) -> Array:
+    """Textile fibres under the coverslip: dyed cylinders, ``D' = D + d sqrt(1 - u^2)`` by the path through the fibre at
+    ``u`` half-widths from its axis. ``width``: half-width of a fibre in half-widths of the
+    picture. ``count``: how many (whole number as float)."""
+    y, x = grid(light.shape[:2])
+    total = optical_density(light)
+    for number in range(int(count)):
+        turn, phase = rng.uniform(0.0, np.pi), rng.uniform(0.0, 2.0 * np.pi)
+        along = x * np.cos(turn) + y * np.sin(turn)
+        bend, pace = rng.uniform(0.10, 0.22), rng.uniform(1.8, 3.2)
+        offset = rng.uniform(-0.25, 0.25) + 0.45 * (number - (int(count) - 1) / 2.0)
+        across = y * np.cos(turn) - x * np.sin(turn) - offset - bend * np.sin(pace * along + phase)
+        u = across / np.hypot(1.0, bend * pace * np.cos(pace * along + phase)) / width
+        chord = np.sqrt(np.maximum(1.0 - u**2, 0.0))
+        total = total + chord[..., None] * np.array([[2.2, 1.5, 0.9], [1.3, 2.0, 2.1], [2.0, 2.1, 2.2]])[number % 3]
+    return np.asarray(np.exp(-total))
+
+
+@on_light
+def overlap(light: Array, rng: np.random.Generator, *, share: float) -> Array:
+    """A second piece of tissue on the first: where it lies the densities of both add, ``D' = D + D2``, with the
+    picture's own tissue, mirrored, as ``D2``. ``share``: covered share of the picture, 0-1."""
+    y, x = grid(light.shape[:2])
+    turn = rng.uniform(0.0, 2.0 * np.pi)
+    edge = x * np.cos(turn) + y * np.sin(turn) + 0.16 * smooth_field(light.shape[:2], 24.0 * enlarged(light), rng)
+    density = optical_density(light)
+    lies = (edge > np.quantile(edge, 1.0 - share))[..., None]
+    return np.asarray(np.exp(-(density + lies * (density[::-1, ::-1] + 0.12))))
+
+
+@on_light
+def tissue_cut(light: Array, rng: np.random.Generator, *, width: float, cuts: float) -> Array:
+    """Knife lines: a nick in the blade tears the section along the cutting direction, so that clear glass shows, ``D' =
+    (1 - open) D``, between curled, darker edges. ``width``: mean half-width of a line in half-widths of the picture.
+    ``cuts``: how many, parallel (whole number as float)."""
+    y, x = grid(light.shape[:2])
+    turn = rng.uniform(0.0, np.pi)
+    across = x * np.sin(turn) - y * np.cos(turn) + 0.012 * smooth_field(light.shape[:2], 5.0 * enlarged(light), rng)
+    density = optical_density(light)
+    for number in range(int(cuts)):
+        d = np.abs(across - (2.0 * number + rng.uniform(0.5, 1.5)) / cuts + 1.0) / (width * rng.uniform(0.6, 1.4))
+        torn = np.clip((1.0 - d) / 0.25 + 0.5, 0.0, 1.0)
+        density = density * (1.0 + 0.8 * np.exp(-(((d - 1.5) / 0.35) ** 2)) - torn)[..., None].clip(0.0)
+    return np.asarray(np.exp(-density))
+
+
+@on_light
+def chatter(light: Array, rng: np.random.Generator, *, depth: float, period: float = 0.14) -> Array:
+    """A vibrating microtome blade: thickness varies in parallel bands and density with it, ``D' = D (1 + depth sin(2 pi
+    s / period))``. ``depth``: share of the mean thickness, 0-1. ``period``: in half-widths of the picture."""
+    y, x = grid(light.shape[:2])
+    turn = rng.uniform(0.0, np.pi)
+    wave = np.sin(2.0 * np.pi * ((x * np.cos(turn) + y * np.sin(turn)) / period + rng.random()))
+    return np.asarray(np.exp(-optical_density(light) * (1.0 + depth * wave)[..., None]))
