@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, shift
+from scipy.ndimage import gaussian_filter, shift, uniform_filter
 
 from medqbench_vlmeval.synth.images import Array, field_of_view, grid, smooth_field
 from medqbench_vlmeval.synth.optics import LUMA, around, enlarged, on_light
@@ -19,11 +19,13 @@ def media_opacity(light: Array, rng: np.random.Generator, *, depth: float) -> Ar
     cloud = np.exp(0.45 * smooth_field(light.shape[:2], 30.0 * size, rng) - 0.6 * (x**2 + y**2))
     t = np.exp(-depth * cloud / cloud.mean())[..., None]
     view = field_of_view(light)
-    spread = gaussian_filter((light @ LUMA) * view, 25.0 * size)
-    spread = spread / np.maximum(gaussian_filter(view.astype(np.float64), 25.0 * size), 0.05)
-    return np.where(
-        view[..., None], t * light + (1.0 - t) * 1.5 * spread[..., None] * np.array([1.1, 0.95, 0.75]), light
-    )
+    side = max(1, round(60.0 * size))  # two boxes make a tent whose standard deviation is 25 pixels
+
+    def spread(values: Array) -> Array:
+        return np.asarray(uniform_filter(uniform_filter(values, side), side))
+
+    lit = (spread((light @ LUMA) * view) / np.maximum(spread(view.astype(np.float64)), 0.05))[..., None]
+    return np.where(view[..., None], t * light + (1.0 - t) * lit * np.array([1.65, 1.42, 1.12]), light)
 
 
 @on_light
