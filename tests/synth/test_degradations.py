@@ -20,10 +20,10 @@ def rng() -> np.random.Generator:
 
 
 def head() -> Picture:
-    """A water disc of 80 mm with a bone ring, in air, 96 x 96."""
+    """A disc of 80 mm with a bone ring, half of it water and half of 60 HU, in air, 96 x 96."""
     y, x = grid((96, 96))
     r = np.hypot(y, x)
-    hu = np.where(r < 0.8, 0.0, -1000.0) + np.where((r < 0.8) & (r > 0.72), 800.0, 0.0)
+    hu = np.where(r < 0.8, 60.0 * (x > 0.0), -1000.0) + np.where((r < 0.8) & (r > 0.72), 800.0, 0.0)
     return Picture(hu, "CT", spacing_mm=1.0, window=(-100.0, 100.0))
 
 
