@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, shift
+from scipy.ndimage import gaussian_filter
 
 from medqbench_vlmeval.synth.images import Array, field_of_view, grid, smooth_field
 from medqbench_vlmeval.synth.optics import LUMA, around, enlarged, on_light
@@ -78,40 +78,14 @@ def smoke(light: Array, rng: np.random.Generator, *, depth: float) -> Array:
 
 @on_light
 def instrument(light: Array, rng: np.random.Generator, *, width: float, reach: float) -> Array:
-    """A forceps in the view: a metal cylinder from the rim inwards, lit along the viewing axis (Lambert's cosine
-    ``sqrt(1 - u^2)`` over its width plus a mirror line), narrower with distance, and its shadow on the wall. ``width``:
-    half-width at the rim, ``reach``: length that is seen, both in half-widths of the picture."""
+    """A forceps in the view: a metal cylinder from the rim inwards, narrower with distance, lit along the viewing axis:
+    Lambert's cosine, ``sqrt(1 - u^2)`` over its width, and a mirror line. ``width``: half-width at the rim, ``reach``:
+    length that is seen, both in half-widths of the picture."""
     y, x = grid(light.shape[:2])
-    turn = rng.uniform(0.0, 2.0 * np.pi)
-    inwards, aside = -np.array([np.sin(turn), np.cos(turn)]), rng.uniform(-0.15, 0.15)
-    depth = y * inwards[0] + x * inwards[1] + 1.0
-    across = y * inwards[1] - x * inwards[0] - aside
-
-    def covered(shift: float, soft: float) -> tuple[Array, Array]:
-        u = (across - shift) / (width * (1.0 - 0.35 * np.clip(depth / reach, 0.0, 1.0)))
-        tip = reach - 0.5 * width * u**2
-        return np.clip((1.0 - np.abs(u)) / soft, 0.0, 1.0) * np.clip((tip - depth) / (soft * width), 0.0, 1.0), u
-
-    shadow, _ = covered(0.35 * width, 0.5)
-    metal, u = covered(0.0, 0.06)
+    turn, aside = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(-0.15, 0.15)
+    depth = 1.0 - y * np.sin(turn) - x * np.cos(turn)
+    u = (x * np.sin(turn) - y * np.cos(turn) - aside) / (width * (1.0 - 0.35 * np.clip(depth / reach, 0.0, 1.0)))
+    end = (reach - 0.5 * width * u**2 - depth) / (0.06 * width)
+    inside = (np.clip((1.0 - np.abs(u)) / 0.06, 0.0, 1.0) * np.clip(end, 0.0, 1.0) * field_of_view(light))[..., None]
     shine = 0.06 + 0.34 * np.sqrt(np.maximum(1.0 - u**2, 0.0)) + 0.8 * np.exp(-(((u - 0.25) / 0.10) ** 2))
-    rings = 1.0 - 0.3 * (np.abs((depth / (0.9 * width)) % 1.0 - 0.5) < 0.06)
-    metal = (metal * field_of_view(light))[..., None]
-    wall = light * (1.0 - 0.45 * shadow[..., None])
-    return np.asarray(wall * (1.0 - metal) + metal * (shine * rings)[..., None] * np.array([0.92, 0.95, 1.0]))
-
-
-@on_light
-def colour_separation(light: Array, rng: np.random.Generator, *, shift_px: float) -> Array:
-    """Movement between the red, green and blue exposures of a frame-sequential endoscope: red and blue are seen before
-    and after green, displaced along the movement to either side. ``shift_px``: displacement between two exposures in
-    pixels (see :func:`optics.enlarged`); its direction is random."""
-    turn = rng.uniform(0.0, 2.0 * np.pi)
-    step = shift_px * enlarged(light) * np.array([np.sin(turn), np.cos(turn)])
-    view = field_of_view(light)
-    planes = []
-    for c in range(3):
-        lit = shift(view.astype(np.float64), (c - 1) * step, order=1)
-        plane = shift(light[..., c], (c - 1) * step, order=1)
-        planes.append(np.where(view & (lit > 0.99), plane, light[..., c]))
-    return np.stack(planes, axis=-1)
+    return np.asarray(light * (1.0 - inside) + inside * shine[..., None] * np.array([0.92, 0.95, 1.0]))

@@ -1,12 +1,12 @@
-"""Degradations of a fundus photograph: what lies between the retina and the sensor, and where the camera points."""
+"""Degradations of a fundus photograph: what lies between the retina and the sensor."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, shift, uniform_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from medqbench_vlmeval.synth.images import Array, field_of_view, grid, smooth_field
-from medqbench_vlmeval.synth.optics import LUMA, around, enlarged, on_light
+from medqbench_vlmeval.synth.optics import LUMA, enlarged, on_light
 
 
 @on_light
@@ -48,21 +48,6 @@ def eyelashes(light: Array, rng: np.random.Generator, *, count: float, length: f
 
 
 @on_light
-def lens_dust(light: Array, rng: np.random.Generator, *, specks: float, radius: float) -> Array:
-    """Dust on the camera's front lens: each grain takes a share of the light out of the disc that the out-of-focus
-    pupil makes of it, ``L' = L (1 - a)``; all discs have one size, for all grains have one distance. ``specks``: grains
-    (whole number as float). ``radius``: of the disc, in half-widths of the picture."""
-    y, x = grid(light.shape[:2])
-    passed = np.ones(light.shape[:2])
-    for _ in range(int(specks)):
-        cy, cx = rng.uniform(-0.8, 0.8, 2) * (y[-1, 0], x[0, -1])
-        here = around(y, x, cy, cx, 1.1 * radius)
-        d = np.hypot(y[here] - cy, x[here] - cx) / radius
-        passed[here] *= 1.0 - rng.uniform(0.5, 0.85) * np.clip((1.0 - d) / 0.12 + 0.5, 0.0, 1.0)
-    return np.asarray(light * passed[..., None])
-
-
-@on_light
 def eyelid(light: Array, rng: np.random.Generator, *, share: float) -> Array:
     """The lid hangs into the field: an arc from above or below, out of focus and dark, crops it. ``share``: share of
     the field of view that is lost, 0-1."""
@@ -73,12 +58,3 @@ def eyelid(light: Array, rng: np.random.Generator, *, share: float) -> Array:
     edge = float(np.quantile(into[view], 1.0 - share)) if view.any() else 0.0
     lid = (np.clip((into - edge) / 0.06 + 0.5, 0.0, 1.0) * view)[..., None]
     return np.asarray(light * (1.0 - lid) + lid * np.array([0.020, 0.009, 0.006]))
-
-
-@on_light
-def misaligned_field(light: Array, rng: np.random.Generator, *, away: float) -> Array:
-    """The camera does not face the pupil: the picture is displaced in the frame, and what passes its edge is cut off.
-    ``away``: displacement in half-widths of the picture, in a random direction, varied by 5%."""
-    turn = rng.uniform(0.0, 2.0 * np.pi)
-    pixels = away * rng.uniform(0.95, 1.05) * (min(light.shape[:2]) - 1) / 2.0
-    return np.asarray(shift(light, (pixels * np.sin(turn), pixels * np.cos(turn), 0.0), order=1))

@@ -176,13 +176,3 @@ def tissue_cut(light: Array, rng: np.random.Generator, *, width: float, cuts: fl
         torn = np.clip((1.0 - d) / 0.25 + 0.5, 0.0, 1.0)
         density = density * (1.0 + 0.8 * np.exp(-(((d - 1.5) / 0.35) ** 2)) - torn)[..., None].clip(0.0)
     return np.asarray(np.exp(-density))
-
-
-@on_light
-def chatter(light: Array, rng: np.random.Generator, *, depth: float, period: float = 0.14) -> Array:
-    """A vibrating microtome blade: thickness varies in parallel bands and density with it, ``D' = D (1 + depth sin(2 pi
-    s / period))``. ``depth``: share of the mean thickness, 0-1. ``period``: in half-widths of the picture."""
-    y, x = grid(light.shape[:2])
-    turn = rng.uniform(0.0, np.pi)
-    wave = np.sin(2.0 * np.pi * ((x * np.cos(turn) + y * np.sin(turn)) / period + rng.random()))
-    return np.asarray(np.exp(-optical_density(light) * (1.0 + depth * wave)[..., None]))
