@@ -47,6 +47,7 @@ def _taps(places: Array, period: int) -> tuple[NDArray[np.int32], Array]:
     return np.asarray(near % period, dtype=np.int32), np.asarray(np.i0(_BETA * np.sqrt(inside)))
 
 
+@lru_cache(maxsize=4)
 def _slices(side: int, angles: tuple[float, ...]) -> Any:
     """Sparse matrix (view and frequency, point) that reads radial lines off a transform of (2 side)^2 points."""
     period = 2 * side
@@ -60,13 +61,6 @@ def _slices(side: int, angles: tuple[float, ...]) -> Any:
     return sparse.csr_matrix((weights, at, starts), shape=(starts.size - 1, period**2))
 
 
-_kept_slices = lru_cache(maxsize=2)(_slices)
-
-
-def _lines(side: int, angles: Array) -> Any:
-    return (_kept_slices if angles.size >= 300 else _slices)(side, tuple(angles.tolist()))
-
-
 def _weight(side: int) -> Array:
     """Transform of the kernel, (side, side): what the interpolation multiplies the square with."""
     root = np.sqrt(_BETA**2 - (np.pi * _TAPS * (np.arange(side) - side // 2) / (2.0 * side)) ** 2)
@@ -74,16 +68,8 @@ def _weight(side: int) -> Array:
     return np.asarray(one[:, None] * one)
 
 
-def _bin(side: int) -> Array:
-    """Transform of a detector bin with linear interpolation, at the frequencies of a radial line."""
-    return np.asarray(np.sinc(np.arange(side + 1) / (2.0 * side)) ** 2)
-
-
-def _complex(values: Array) -> NDArray[np.complex128]:
-    return np.ascontiguousarray(values).view(np.complex128)
-
-
 def _real(values: NDArray[np.complex128]) -> Array:
+    """Real and imaginary part in two columns."""
     return np.ascontiguousarray(values).reshape(-1).view(np.float64).reshape(-1, 2)
 
 
@@ -98,7 +84,8 @@ def _project(mu: Array, picture: Picture, angles: Array) -> Array:
     square[top : top + mu.shape[0], left : left + mu.shape[1]] = mu
     square[:side, :side] /= _weight(side)
     spectrum = fft.fft2(np.roll(square, (-(side // 2), -(side // 2)), (0, 1)))
-    lines = _complex(_lines(side, angles) @ _real(spectrum)).reshape(angles.size, side + 1) * _bin(side)
+    lines = (_slices(side, tuple(angles)) @ _real(spectrum)).view(np.complex128).reshape(angles.size, side + 1)
+    lines *= np.sinc(np.arange(side + 1) / (2 * side)) ** 2  # a detector bin with linear interpolation
     width = int(np.ceil(np.sqrt(2.0) * side))
     return np.asarray(np.roll(fft.irfft(lines, 2 * side), width // 2, axis=1)[:, :width].T) * picture.spacing_mm
 
@@ -115,9 +102,10 @@ def _reconstruct(sinogram: Array, picture: Picture, angles: Array) -> Array:
     away = np.minimum(np.arange(period), period - np.arange(period))
     ramp = fft.rfft(np.where(away % 2 == 1, -1.0 / (np.pi * np.maximum(away, 1)) ** 2, 0.25 * (away == 0))).real
     ramp[1:-1] *= 2.0  # for the negative frequencies
+    ramp *= np.sinc(np.arange(side + 1) / period) ** 2
     padded = np.pad(sinogram.T, ((0, 0), (0, period - width)))
-    lines = fft.rfft(np.roll(padded, -(width // 2), axis=1)) * (ramp * _bin(side))
-    spectrum = _complex(_lines(side, angles).T @ _real(lines)).reshape(period, period)
+    lines = fft.rfft(np.roll(padded, -(width // 2), axis=1)) * ramp
+    spectrum = (_slices(side, tuple(angles)).T @ _real(lines)).view(np.complex128).reshape(period, period)
     square = np.roll(fft.ifft2(spectrum).real, (side // 2, side // 2), (0, 1))[:side, :side] / _weight(side)
     top, left = ((side - size) // 2 for size in picture.shape)
     inside = square[top : top + picture.shape[0], left : left + picture.shape[1]]

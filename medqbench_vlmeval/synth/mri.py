@@ -176,11 +176,9 @@ def _collected(signal: Array, place: Array) -> Array:
     """The sum of ``signal`` by its ``place`` along the row, in pixels, shared between the two nearest pixels; (rows,
     half as many columns)."""
     rows, columns = signal.shape[0], signal.shape[1] // 2
-    low = np.floor(place - 0.5)
-    share = place - 0.5 - low
-    seen = np.zeros(rows * columns)
-    for column, part in ((low, 1.0 - share), (low + 1.0, share)):
-        inside = (column >= 0) & (column < columns)
-        at = (np.arange(rows)[:, None] * columns + column)[inside].astype(np.int64)
-        seen += np.bincount(at, (signal * part)[inside], rows * columns)
-    return seen.reshape(rows, columns)
+    from_margin = np.clip(place + 0.5, 0.0, columns + 1.0)
+    low = from_margin.astype(np.int64)
+    seen = np.zeros((rows, columns + 3))
+    np.add.at(seen, (np.arange(rows)[:, None], low), signal * (1.0 - from_margin + low))
+    np.add.at(seen, (np.arange(rows)[:, None], low + 1), signal * (from_margin - low))
+    return seen[:, 1 : columns + 1]
