@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from medqbench_vlmeval.cli import options
 
 _MAKE = "make"
+_MOST_SHOWN = 10
 
 
 class _MakesByDefault(TyperGroup):
@@ -31,6 +32,25 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+Images = Annotated[
+    Path, typer.Argument(help="Clean images: a folder with PNG, JPEG, TIFF, DICOM or NIfTI, or a CSV file of paths.")
+]
+Table = Annotated[
+    Path | None, typer.Option("--table", help="CSV with 'path' below IMAGES and, as needed, modality, noun, frame, ...")
+]
+Modality = Annotated[str | None, typer.Option("--modality", help="Of images that do not say it themselves.")]
+Frames = Annotated[str, typer.Option("--frames", help="Of files with several: first, middle, all, or a number from 1.")]
+Plane = Annotated[str | None, typer.Option("--plane", help="NIfTI's cut: axial, coronal or sagittal.")]
+Crop = Annotated[
+    tuple[float, float, float, float] | None,
+    typer.Option("--crop", help="What is kept: left, top, right and bottom, in pixels or as shares."),
+]
+Mask = Annotated[Path | None, typer.Option("--mask", help="Image whose non-zero pixels are painted over, as text is.")]
+Strengths = Annotated[
+    Path | None, typer.Option("--strengths", help="What 'synth calibrate' found: readers' 'mild' and 'severe'.")
+]
+Workers = Annotated[int, typer.Option("--workers", help="Processes; 0 takes all cores.", min=0)]
+
 
 @app.command(_MAKE)
 def make(
@@ -41,6 +61,53 @@ def make(
     from medqbench_vlmeval.workflows.synth import make_set
 
     make_set(images, out)
+
+
+@app.command()
+def rate(
+    images: Images,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the readers' page and for its key, which is yours.")],
+    n: Annotated[int, typer.Option("--n", help="Images of each degradation.", min=1)] = 12,
+    degradation: Annotated[
+        list[str] | None,
+        typer.Option("--degradation", help="Key of one to be rated, of all that are; may be repeated."),
+    ] = None,
+    table: Table = None,
+    modality: Modality = None,
+    frames: Frames = "middle",
+    plane: Plane = None,
+    crop: Crop = None,
+    mask: Mask = None,
+    strengths: Strengths = None,
+    workers: Workers = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other strengths.", min=0)] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make a page on which readers rate degraded images: each degradation at many strengths, in random order, with
+    nothing that tells which. Their exports go to 'synth calibrate'."""
+    import os
+
+    from medqbench_vlmeval.report.terminal import progress_shown
+    from medqbench_vlmeval.synth.calibration import read_strengths
+    from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, recalibrated
+    from medqbench_vlmeval.synth.originals import read_originals
+    from medqbench_vlmeval.workflows.synth_rating import draw_image_ratings
+
+    taken = recalibrated(DEGRADATIONS.values(), read_strengths(strengths) if strengths else {})
+    with progress_shown():
+        read = read_originals(images, table=table, modality=modality, frames=frames, plane=plane, crop=crop, mask=mask)
+        draw = draw_image_ratings(read.sources, out, n, seed, workers or os.cpu_count() or 1, degradation, taken)
+    skipped = [f"! {one.path} {one.why}; it is left out" for one in read.skipped[:_MOST_SHOWN]]
+    if (more := len(read.skipped) - len(skipped)) > 0:
+        skipped.append(f"! {more} more are left out")
+    lines = [
+        f"{draw.n} images of {len(read.sources)} sources, {draw.n_clean} undegraded; {draw.n_degradations} faults",
+        f"{draw.page} for the readers, {draw.page.stat().st_size / 1e6:.1f} MB",
+        f"{draw.key} for you alone: it says what was done to each",
+    ]
+    content = {name: str(value) if isinstance(value, Path) else value for name, value in vars(draw).items()}
+    content |= {"n_skipped": len(read.skipped), "warnings": list(read.warnings)}
+    options.print_result(as_json, lambda: content, lambda: [*skipped, *(f"! {text}" for text in read.warnings), *lines])
 
 
 @app.command()

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, did_you_mean
 from medqbench_vlmeval.files import json_object, sha256_text, write_json, writing
 from medqbench_vlmeval.report.page.rating import IMAGE_EXPORT_FORMAT, QUALITY, ImageToRate, write_image_rating_page
 from medqbench_vlmeval.scoring.agreement import compare_scores, measure_raters
@@ -106,7 +106,7 @@ def draw_image_ratings(
             raise BadInput(f"{path} is there already and may hold somebody's work; choose another --out.")
     for name in degradations or ():
         if name not in DEGRADATIONS:
-            raise BadInput(f"The catalogue has no degradation '{name[:40]}'; 'ct-ring' is one of its keys.")
+            raise BadInput(f"The catalogue has no degradation '{name[:40]}'.{did_you_mean(name, DEGRADATIONS)}")
     modalities = {source.modality for source in sources}
     rows = [row for row in taken if row.modality in modalities and (degradations is None or row.key in degradations)]
     if n < 1 or not rows:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medqbench_vlmeval.cli.main import main
 from medqbench_vlmeval.errors import BadInput
@@ -223,3 +224,31 @@ def test_the_command_prints_tables_and_where_nothing_moves_ends_with_1(folder: P
     printed = capsys.readouterr()
     assert "no picture is rated reject or usable" in printed.out
     assert "No degradation's ratings carry new strengths" in printed.err
+
+
+def test_the_command_makes_a_page_of_a_folder_of_images(tmp_path: Path, capsys) -> None:
+    for number, modality in enumerate(("Fundus", "Endoscopy", "Fundus")):
+        (tmp_path / "images" / modality).mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(small(modality, number).display())
+        picture.resize((96, 96), Image.Resampling.BICUBIC).save(
+            tmp_path / "images" / modality / f"patient-{number}.png"
+        )
+    (tmp_path / "images" / "notes.png").write_bytes(b"no image")
+    words = ["synth", "rate", str(tmp_path / "images"), "--out", str(tmp_path / "page"), "--n", "4", "--workers", "1"]
+    words += ["--degradation", "fu-haze", "--degradation", "en-haze"]
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert not end.value.code
+    printed = capsys.readouterr().out
+    assert "! notes.png" in printed
+    # 4 of each and 4 / 6 of a picture for each modality, which is 1.
+    assert "10 images of 3 sources, 2 undegraded; 2 faults" in printed
+    assert "patient" not in (tmp_path / "page" / "rating_key.json").read_text(encoding="utf-8")
+    assert "patient" not in (tmp_path / "page" / "rating.html").read_text(encoding="utf-8")
+    with pytest.raises(SystemExit) as end:
+        main([*words[:-1], "en-haz"])
+    assert end.value.code == 2
+    assert "is there already" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        main([*words[:4], str(tmp_path / "other"), *words[5:-1], "en-haz"])
+    assert "no degradation 'en-haz'" in capsys.readouterr().err
