@@ -202,8 +202,11 @@ class _Gathered:
         picture, factor, key, notes, asked = _picture(file, frame, asked)
         if key in self.seen:
             raise NotShown(f"has the same pixels as {self.seen[key]}")
+        display = picture.display()
+        if (levels := np.count_nonzero(np.bincount(display.ravel()))) < MIN_LEVELS:
+            raise NotShown(f"shows {levels} values of grey or colour: it is empty, or a mask or label map")
         self.seen[key] = name
-        notes += (NOTES["text_seen"],) if shows_text(picture.display()) else ()
+        notes += (NOTES["text_seen"],) if shows_text(display) else ()
         noun = one.noun or file.noun or NOUNS[asked.modality]
         load = partial(load_original, str(one.path.absolute()), frame, asked, key)
         # Named by a picture of it, so that no name and no tag is told.
@@ -262,8 +265,6 @@ def _picture(file: ImageFile, at: int, asked: _Asked) -> tuple[Picture, float, s
         pixels = np.clip(resized, pixels.min(), pixels.max())
     scaled = pixels.astype(np.float64) / (1 if is_ct else 255)
     picture = Picture(scaled, asked.modality, pitch * factor, ct_window if is_ct else (0.0, 1.0))
-    if (levels := np.unique(picture.display()).size) < MIN_LEVELS:
-        raise NotShown(f"shows {levels} values of grey or colour: it is empty, or a mask or label map")
     return picture, factor, key, notes, asked
 
 
