@@ -336,9 +336,8 @@ def _checked(asked: _Asked, frames: str, where: str) -> _Asked:
     return asked
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    parts = re.split(r"([0-9]+)", str(path))
-    return [(0, int(part), part) if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts]
+def _natural(path: Path) -> list[str]:
+    return [part.zfill(20) if part.isdigit() else part for part in re.split("([0-9]+)", str(path))]
 
 
 def _in_folder(images: Path, asked: _Asked, frames: str) -> list[_Wanted]:
