@@ -27,7 +27,9 @@ from tests.documentation import ROOT, Block, Command, Page, blocks, commands, pa
 # What readers put their own things in the place of. A value of the parser's own kind is enough here.
 PLACEHOLDERS = {
     **dict.fromkeys(("PREDICTIONS", "FILE", "FILE_OR_NAME", "NAME_OR_FILE", "TSV", "FIRST", "SECOND"), "a.tsv"),
-    **dict.fromkeys(("DIR", "FOLDER", "PATH", "RUN_DIR", "BOARD", "RUN_A", "RUN_B", "RUN_C", "OLD", "NEW"), "outputs"),
+    **dict.fromkeys(
+        ("DIR", "FOLDER", "PATH", "RUN_DIR", "BOARD", "RUN_A", "RUN_B", "RUN_C", "OLD", "NEW", "IMAGES"), "outputs"
+    ),
     **dict.fromkeys(("A", "B", "M", "J", "MODEL", "NAME", "DATASET", "PROJECT", "EXPERIMENT", "USER", "WORDS"), "x"),
     **dict.fromkeys(("CHECKOUT", "CHECKOUTS", "PATH_OF_THE_KIT", "PATH_OF_THE_CHECKOUT", "KIT_DIR"), "kit"),
     "TASK": "perception",
