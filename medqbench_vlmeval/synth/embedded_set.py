@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from medqbench_vlmeval.benchmark import DEGREES, MODALITIES, OPTION_LETTERS, QUE
 from medqbench_vlmeval.files import write_bytes, write_text
 from medqbench_vlmeval.synth import texts
 from medqbench_vlmeval.synth.catalogue import CLINICAL, DEGRADATIONS, GRADES, SOURCES, Clinical, Planned, embedded
-from medqbench_vlmeval.synth.plan import Row
+from medqbench_vlmeval.synth.plan import Row, description_row, pair_row, question_row
 from medqbench_vlmeval.synth.produce import encode, render, table_text
 
 SEED = 20261122
@@ -79,11 +78,6 @@ def _ask(picture: Planned, kind: str, turn: int, rng: np.random.Generator) -> te
     return texts.how(noun, picture.severity, None if turn % 2 == 0 else fault or other, turn % 3, rng)
 
 
-def _row(index: str, paths: str, words: Row, picture: Planned, axes: Row) -> Row:
-    before = {"modality": picture.source.modality, "severity": picture.severity}
-    return {"index": f"mini-{index}", "image_path": paths, **words, **before, **axes, "source": picture.origin}
-
-
 def perception_rows() -> list[Row]:
     """75 questions, 25 of each type, 15 a modality."""
     rows: list[Row] = []
@@ -94,11 +88,7 @@ def perception_rows() -> list[Row]:
             kind = QUESTION_TYPES[(place + m + (picture.severity == "severe")) % 3]
             question = _ask(picture, kind, turns[kind], np.random.default_rng([*picture.seed, 1]))
             turns[kind] += 1
-            options = dict(zip_longest(OPTION_LETTERS[:4], question.options, fillvalue=""))
-            right = OPTION_LETTERS[question.options.index(question.right)]
-            words = {"question": question.text, **options, "answer": right, "question_type": kind}
-            axes = {"degradation": picture.fault, "scope": question.scope}
-            rows.append(_row(f"p{len(rows) + 1:03d}", f"images/{picture.file_name}", words, picture, axes))
+            rows.append(question_row(f"mini-p{len(rows) + 1:03d}", picture, question, kind))
     return rows
 
 
@@ -110,8 +100,7 @@ def description_rows() -> list[Row]:
         chosen = [none[m % 3], mild[m % 6], severe[(m + 2) % 6]]
         chosen.append(mild[(m + 3) % 6] if m % 2 == 0 else severe[(m + 5) % 6])
         for picture in (chosen[i] for i in np.random.default_rng([SEED, m, 2]).permutation(4)):
-            words, axes = {"description": texts.describe(picture)}, {"degradation": picture.fault}
-            rows.append(_row(f"d{len(rows) + 1:03d}", f"images/{picture.file_name}", words, picture, axes))
+            rows.append(description_row(f"mini-d{len(rows) + 1:03d}", picture))
     return rows
 
 
@@ -122,17 +111,10 @@ def pair_rows() -> list[Row]:
         s = m % 3
         t, u = (s + 1) % 3, (s + 2) % 3
         none, mild, severe = planned[:3], planned[3:9], planned[9:]
-        chosen = (
-            (none[s], severe[s], "coarse-grained"),
-            (none[t], severe[t + 3], "coarse-grained"),
-            (none[u], mild[u], "fine-grained"),
-            (mild[s + 3], severe[s + 3], "fine-grained"),
-        )
-        for number, (better, worse, difficulty) in enumerate(chosen):
-            first, second = (better, worse) if (number + m + number // 2) % 2 == 0 else (worse, better)
-            words = {"description": texts.compare(first, second)}
-            paths = f'["images/{first.file_name}", "images/{second.file_name}"]'
-            rows.append(_row(f"c{len(rows) + 1:03d}", paths, words, worse, {"difficulty": difficulty}))
+        chosen = ((none[s], severe[s]), (none[t], severe[t + 3]), (none[u], mild[u]), (mild[s + 3], severe[s + 3]))
+        for number, (better, worse) in enumerate(chosen):
+            better_first = (number + m + number // 2) % 2 == 0
+            rows.append(pair_row(f"mini-c{len(rows) + 1:03d}", better, worse, better_first))
     return rows
 
 

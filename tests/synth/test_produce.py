@@ -64,9 +64,8 @@ def test_provenance_tells_every_parameter_and_nothing_of_the_users_files(whole):
     for planned in plan().pictures:
         image = told["images"][planned.file_name]
         assert image["sha256"] == sha256_of(whole / "images" / planned.file_name)
-        put_on = [of for of in (planned.degradation, planned.also) if of]
         assert [(of["key"], of["parameters"]) for of in image["degradations"]] == [
-            (of.key, dict(of.strength(planned.severity))) for of in put_on
+            (of.key, dict(of.strength(grade))) for of, grade in planned.put_on
         ]
         assert (image["source"], image["severity"], image["seed"]) == (
             planned.source.key,
