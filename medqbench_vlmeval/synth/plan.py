@@ -62,7 +62,8 @@ def question_row(index: str, picture: Planned, question: Question, kind: str) ->
 
 def description_row(index: str, picture: Planned, rng: np.random.Generator | None = None) -> Row:
     """A row of the no-reference table; ``rng`` chooses the wording."""
-    return row(index, _path(picture), {"description": texts.describe(picture, rng)}, picture, _degradation(picture))
+    words = {"description": texts.describe(picture, rng)}
+    return row(index, _path(picture), words, picture, {"degradation": picture.fault})
 
 
 def pair_row(
@@ -78,10 +79,6 @@ def pair_row(
 
 def _path(picture: Planned) -> str:
     return f"images/{picture.file_name}"
-
-
-def _degradation(picture: Planned) -> Row:
-    return {"degradation": picture.fault}
 
 
 def make_plan(
@@ -226,18 +223,7 @@ class _Known:
         return ()
 
 
-@dataclass(frozen=True)
-class _Shot:
-    """A degradation with its severity, and a second one; without ``fault`` the source as it is."""
-
-    fault: Degradation | None = None
-    grade: str = "none"
-    also: Degradation | None = None
-    also_grade: str = "mild"
-
-
-_Block: TypeAlias = list[tuple[_Shot, Question]]
-_Asked: TypeAlias = tuple[Planned, Question, str]
+_Asked: TypeAlias = tuple[Planned, Question]
 
 
 class _Scene:
@@ -250,16 +236,14 @@ class _Scene:
         self.grades: Counter[str] = Counter()
         self.made: Counter[tuple[str, ...]] = Counter()
 
-    def ask(self, per_image: int, together: bool) -> list[_Asked]:
+    def ask(self, per_image: int, together: bool) -> list[tuple[Planned, Question, str]]:
         """Pictures with their question and its type. The first block has the picture without degradation."""
-        asked: list[_Asked] = []
+        asked: list[tuple[Planned, Question, str]] = []
         for kind, n in self._blocks(per_image):
             clean = not asked
-            if kind == _WHAT:
-                block = self._which(n, clean, together)
-            else:
-                block = self._yes_or_no(clean) if kind == _YES_OR_NO else self._how(clean)
-            asked += [(self._picture(shot), question, kind) for shot, question in block]
+            makers = {_YES_OR_NO: self._yes_or_no, _HOW: self._how}
+            block = self._which(n, clean, together) if kind == _WHAT else makers[kind](clean)
+            asked += [(*of, kind) for of in block]
         return asked
 
     def _blocks(self, left: int) -> Iterator[tuple[str, int]]:
@@ -280,44 +264,46 @@ class _Scene:
         order = sorted(self._shuffled(range(len(faults))), key=lambda at: self.shown[faults[at].key])
         return self.known.first(n, order, beside)
 
-    def _shot(self, faults: Sequence[Degradation], grade: str = "") -> _Shot:
-        """Of no, one or two degradations. Without ``grade`` they have the severity that was shown less, else the second
-        one is mild."""
-        if not faults:
-            return _Shot()
+    def _picture(self, faults: Sequence[Degradation] = (), grade: str = "") -> Planned:
+        """The source with no, one or two degradations. Without ``grade`` they have the severity that was shown less,
+        else the second one is mild."""
         ahead = self.grades["mild"] - self.grades["severe"]
-        given = grade or GRADES[int(ahead > 0 or (ahead == 0 and self.rng.random() < 0.5))]
+        given = grade or GRADES[int(ahead > 0 or (ahead == 0 and self.rng.random() < 0.5))] if faults else "none"
         self.grades[given] += 1
-        self.shown.update(fault.key for fault in faults)
-        return _Shot(faults[0], given, faults[1] if len(faults) > 1 else None, "mild" if grade else given)
+        keys = tuple(fault.key for fault in faults)
+        self.shown.update(keys)
+        again = self.made[(given, *keys)]
+        self.made[(given, *keys)] += 1
+        # The severities of a degradation have the same random draw: only its strength is different.
+        draw = tuple(_words(self.seed, self.source.key, "draw", *keys, again)[:2])
+        stem = f"{self.source.modality.lower()}-{_name(self.seed, self.source.key, given, *keys, again)}"
+        first, also = (*faults, None, None)[:2]
+        return Planned(self.source, first, given, draw, stem, also, "mild" if grade else given)
 
-    def _yes_or_no(self, clean: bool) -> _Block:
+    def _yes_or_no(self, clean: bool) -> list[_Asked]:
         (fault,) = self._choice(1)
         other = () if clean or self.rng.random() < 2 / 3 else self._choice(1, fault)
         asked = None if not other and self.rng.random() < 1 / 3 else fault
-        shots = {True: self._shot((fault,)), False: self._shot(other)}
+        pictures = {True: self._picture((fault,)), False: self._picture(other)}
         yes_first, wording = bool(self.rng.integers(2)), int(self.rng.integers(texts.WORDINGS))
         noun = self.source.noun
         return [
-            (shot, texts.yes_or_no(noun, degraded is (asked is not None), asked, yes_first, wording))
-            for degraded, shot in shots.items()
+            (picture, texts.yes_or_no(noun, degraded is (asked is not None), asked, yes_first, wording))
+            for degraded, picture in pictures.items()
         ]
 
-    def _how(self, clean: bool) -> _Block:
+    def _how(self, clean: bool) -> list[_Asked]:
         (fault,) = self._choice(1)
         rated = self.rng.random() < 0.5
         other = () if rated or clean or self.rng.random() < 0.5 else self._choice(1, fault)
         second = self._choice(1)[0] if rated else fault
-        shots = {
-            "none": self._shot(other),
-            "mild": self._shot((fault,), "mild"),
-            "severe": self._shot((second,), "severe"),
-        }
-        order, wording = self._shuffled([*shots]), int(self.rng.integers(texts.WORDINGS))
+        pictures = {"none": self._picture(other)}
+        pictures |= {grade: self._picture((of,), grade) for grade, of in zip(GRADES, (fault, second), strict=True)}
+        order, wording = self._shuffled([*pictures]), int(self.rng.integers(texts.WORDINGS))
         asked = None if rated else fault
-        return [(of, texts.how_of(self.source.noun, at, asked, order, wording)) for at, of in shots.items()]
+        return [(of, texts.how_of(self.source.noun, at, asked, order, wording)) for at, of in pictures.items()]
 
-    def _which(self, n: int, clean: bool, together: bool) -> _Block:
+    def _which(self, n: int, clean: bool, together: bool) -> list[_Asked]:
         nothing = clean or self.rng.random() < 0.8
         count = n - nothing
         faults = self._choice(max(3, count) if together else count)
@@ -327,31 +313,17 @@ class _Scene:
             shown = [(faults[at], faults[(at + 1) % len(faults)]) for at in range(count)]
             if self.rng.random() < 0.5:
                 # What blurs goes on first, else it would take the other away.
-                named = shown = [tuple(sorted(pair, key=_blurs_not)) for pair in shown]
+                named = shown = [tuple(sorted(pair, key=lambda fault: "blur" not in fault.name)) for pair in shown]
             else:
                 grade = "severe"
-        shots = [self._shot(of, grade) for of in shown]
+        pictures = [self._picture(of, grade) for of in shown]
         if nothing:
-            named, shots = [*named, ()], [*shots, self._shot(())]
+            named, pictures = [*named, ()], [*pictures, self._picture()]
         options, wording = tuple(self._shuffled([*map(texts.what_name, named)])), int(self.rng.integers(texts.WORDINGS))
         return [
-            (shot, texts.which_of(self.source.noun, right, options, wording))
-            for shot, right in zip(shots, named, strict=True)
+            (picture, texts.which_of(self.source.noun, right, options, wording))
+            for picture, right in zip(pictures, named, strict=True)
         ]
-
-    def _picture(self, shot: _Shot) -> Planned:
-        faults = [fault.key for fault in (shot.fault, shot.also) if fault]
-        cell = (shot.grade, *faults)
-        again = self.made[cell]
-        self.made[cell] += 1
-        # The severities of a degradation have the same random draw: only its strength is different.
-        draw = tuple(_words(self.seed, self.source.key, "draw", *faults, again)[:2])
-        stem = f"{self.source.modality.lower()}-{_name(self.seed, self.source.key, *cell, again)}"
-        return Planned(self.source, shot.fault, shot.grade, draw, stem, shot.also, shot.also_grade)
-
-
-def _blurs_not(fault: Degradation) -> bool:
-    return "blur" not in fault.name and "focus" not in fault.name
 
 
 def _reasoning(source: Source, seed: int, pictures: Sequence[Planned], name: str) -> dict[Task, list[Row]]:
@@ -360,12 +332,10 @@ def _reasoning(source: Source, seed: int, pictures: Sequence[Planned], name: str
     rng = np.random.default_rng(_words(seed, source.key, "reasoning"))
     none, mild, severe = ([p for p in pictures if p.severity == grade] for grade in ("none", *GRADES))
     single = [of[int(rng.integers(len(of)))] for of in (none, mild, severe) if of]
-    alike_but_grade = [
-        (a, b) for a, b in product(mild, severe) if a.degradation is b.degradation and not (a.also or b.also)
-    ]
+    same = [(a, b) for a, b in product(mild, severe) if a.put_on[0][0] is b.put_on[0][0] and not (a.also or b.also)]
     fine = [*product(none, mild)]
-    if alike_but_grade and (not fine or rng.random() < 0.5):
-        fine = alike_but_grade
+    if same and (not fine or rng.random() < 0.5):
+        fine = same
     pairs = [of[int(rng.integers(len(of)))] for of in ([*product(none, severe)], fine) if of]
     better_first = bool(rng.integers(2))
     described = [description_row(_index(name, "d", seed, picture), picture, rng) for picture in single]
