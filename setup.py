@@ -84,7 +84,7 @@ setup(
         "medqbench_vlmeval.report.figures": ["medqbench.mplstyle"],
         "medqbench_vlmeval.report.page": ["assets/*"],
         "medqbench_vlmeval.runs": ["methods.json"],
-        "medqbench_vlmeval.workflows": ["dataset_card.md.j2"],
+        "medqbench_vlmeval.workflows": ["*.md.j2"],
         "medqbench_vlmeval.synth": ["*.json"],
     },
     install_requires=[

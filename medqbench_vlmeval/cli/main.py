@@ -133,6 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         how = "ended by SIGTERM" if is_terminated else "interrupted"
         kept = "replies that the kit had written, and verdicts," if words[:1] == ["run"] else "verdicts that had come"
         end_ = "" if words[:1] in (["view"], ["data"]) else f"; {kept} are kept and not asked for again"
+        if words[:1] == ["synth"]:
+            end_ = "; pictures that are made are kept, and the same call goes on from them"
         print(f"medqbench: {how}{end_}.", file=sys.stderr)
         sys.exit(TERMINATED if is_terminated else INTERRUPTED)
 

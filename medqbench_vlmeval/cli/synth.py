@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 
 from medqbench_vlmeval.cli import options
+
+if TYPE_CHECKING:
+    from medqbench_vlmeval.synth.originals import Skipped
 
 _MAKE = "make"
 _MOST_SHOWN = 10
@@ -52,15 +56,95 @@ Strengths = Annotated[
 Workers = Annotated[int, typer.Option("--workers", help="Processes; 0 takes all cores.", min=0)]
 
 
+Images = Annotated[
+    Path, typer.Argument(help="Clean images: a folder with PNG, JPEG, TIFF, DICOM or NIfTI, or a CSV file of paths.")
+]
+Table = Annotated[
+    Path | None, typer.Option("--table", help="CSV with 'path' below IMAGES and, as needed, modality, noun, frame, ...")
+]
+Modality = Annotated[str | None, typer.Option("--modality", help="Of images that do not say it themselves.")]
+Frames = Annotated[str, typer.Option("--frames", help="Of files with several: first, middle, all, or a number from 1.")]
+Plane = Annotated[str | None, typer.Option("--plane", help="NIfTI's cut: axial, coronal or sagittal.")]
+Crop = Annotated[
+    tuple[float, float, float, float] | None,
+    typer.Option("--crop", help="What is kept: left, top, right and bottom, in pixels or as shares."),
+]
+Mask = Annotated[Path | None, typer.Option("--mask", help="Image whose non-zero pixels are painted over, as text is.")]
+Strengths = Annotated[
+    Path | None, typer.Option("--strengths", help="What 'synth calibrate' found: readers' 'mild' and 'severe'.")
+]
+Workers = Annotated[int, typer.Option("--workers", help="Processes; 0 takes all cores.", min=0)]
+
+
 @app.command(_MAKE)
 def make(
-    images: Annotated[Path, typer.Argument(help="A folder of clean images: PNG, JPEG, TIFF, DICOM, NIfTI.")],
-    out: Annotated[Path, typer.Option(help="A new or empty folder, or the one that an earlier call left unfinished.")],
+    images: Images,
+    out: Annotated[
+        Path, typer.Option("--out", help="A new or empty folder, or the one that an earlier call left unfinished.")
+    ],
+    table: Table = None,
+    modality: Modality = None,
+    frames: Frames = "middle",
+    plane: Plane = None,
+    crop: Crop = None,
+    mask: Mask = None,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same set.", min=0)] = 0,
+    per_image: Annotated[int, typer.Option("--per-image", help="Degraded pictures and questions of an image.")] = 6,
+    dev_share: Annotated[
+        float, typer.Option("--dev-share", help="Share of the images that go to the dev split.")
+    ] = 0.2,
+    degradations: Annotated[
+        str | None, typer.Option("--degradations", metavar="KEY,...", help="Only these; default: all of a modality.")
+    ] = None,
+    together: Annotated[bool, typer.Option("--together", help="Two degradations on a picture.")] = False,
+    strengths: Strengths = None,
+    name: Annotated[str, typer.Option("--name", help="The set's name, in its card and its rows.")] = "synth",
+    workers: Workers = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse where an image cannot be used.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made; write nothing.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Degrade the images by known amounts and ask about them. The word 'make' may be left out."""
-    from medqbench_vlmeval.workflows.synth import make_set
+    """Degrade images by known amounts, ask about them, and write data files that run. The word 'make' may be left out;
+    a call that was ended goes on when it is made again. Nothing leaves this machine."""
+    import os
 
-    make_set(images, out)
+    from medqbench_vlmeval.report.terminal import progress_shown
+    from medqbench_vlmeval.workflows.synth import SynthRequest, make_set
+
+    request = SynthRequest(
+        images,
+        out,
+        table=table,
+        modality=modality,
+        frames=frames,
+        plane=plane,
+        crop=crop,
+        mask=mask,
+        seed=seed,
+        per_image=per_image,
+        dev_share=dev_share,
+        degradations=tuple(word.strip() for word in degradations.split(",")) if degradations else None,
+        together=together,
+        strengths=strengths,
+        name=name,
+        workers=workers or os.cpu_count() or 1,
+        strict=strict,
+    )
+    with progress_shown():
+        made = make_set(request, dry_run)
+    rows = [f"{file}  {len(of):,} rows" for file, of in made.plan.tables.items()]
+    lines = [f"{len(made.plan.pictures):,} images of {len(made.originals.sources):,} clean ones", *rows]
+    if made.produced:
+        lines.append(f"{made.produced.made:,} made now, {made.produced.kept:,} kept from before")
+        lines.append(f"{request.private} says where each came from: for you alone")
+        lines.append(f"'medqbench data register {out} NAME' lets it run as --data NAME")
+    warnings = [*_left_out(made.originals.skipped), *(f"! {text}" for text in made.originals.warnings)]
+    options.print_result(as_json, made.to_json, lambda: [*warnings, *lines], made.files)
+
+
+def _left_out(skipped: Sequence[Skipped]) -> list[str]:
+    lines = [f"! {one.path} {one.why}; it is left out" for one in skipped[:_MOST_SHOWN]]
+    return [*lines, *([f"! {more:,} more are left out"] if (more := len(skipped) - len(lines)) else [])]
 
 
 @app.command()
