@@ -56,26 +56,6 @@ Strengths = Annotated[
 Workers = Annotated[int, typer.Option("--workers", help="Processes; 0 takes all cores.", min=0)]
 
 
-Images = Annotated[
-    Path, typer.Argument(help="Clean images: a folder with PNG, JPEG, TIFF, DICOM or NIfTI, or a CSV file of paths.")
-]
-Table = Annotated[
-    Path | None, typer.Option("--table", help="CSV with 'path' below IMAGES and, as needed, modality, noun, frame, ...")
-]
-Modality = Annotated[str | None, typer.Option("--modality", help="Of images that do not say it themselves.")]
-Frames = Annotated[str, typer.Option("--frames", help="Of files with several: first, middle, all, or a number from 1.")]
-Plane = Annotated[str | None, typer.Option("--plane", help="NIfTI's cut: axial, coronal or sagittal.")]
-Crop = Annotated[
-    tuple[float, float, float, float] | None,
-    typer.Option("--crop", help="What is kept: left, top, right and bottom, in pixels or as shares."),
-]
-Mask = Annotated[Path | None, typer.Option("--mask", help="Image whose non-zero pixels are painted over, as text is.")]
-Strengths = Annotated[
-    Path | None, typer.Option("--strengths", help="What 'synth calibrate' found: readers' 'mild' and 'severe'.")
-]
-Workers = Annotated[int, typer.Option("--workers", help="Processes; 0 takes all cores.", min=0)]
-
-
 @app.command(_MAKE)
 def make(
     images: Images,
@@ -181,9 +161,6 @@ def rate(
     with progress_shown():
         read = read_originals(images, table=table, modality=modality, frames=frames, plane=plane, crop=crop, mask=mask)
         draw = draw_image_ratings(read.sources, out, n, seed, workers or os.cpu_count() or 1, degradation, taken)
-    skipped = [f"! {one.path} {one.why}; it is left out" for one in read.skipped[:_MOST_SHOWN]]
-    if (more := len(read.skipped) - len(skipped)) > 0:
-        skipped.append(f"! {more} more are left out")
     lines = [
         f"{draw.n} images of {len(read.sources)} sources, {draw.n_clean} undegraded; {draw.n_degradations} faults",
         f"{draw.page} for the readers, {draw.page.stat().st_size / 1e6:.1f} MB",
@@ -191,7 +168,9 @@ def rate(
     ]
     content = {name: str(value) if isinstance(value, Path) else value for name, value in vars(draw).items()}
     content |= {"n_skipped": len(read.skipped), "warnings": list(read.warnings)}
-    options.print_result(as_json, lambda: content, lambda: [*skipped, *(f"! {text}" for text in read.warnings), *lines])
+    options.print_result(
+        as_json, lambda: content, lambda: [*_left_out(read.skipped), *(f"! {text}" for text in read.warnings), *lines]
+    )
 
 
 @app.command()

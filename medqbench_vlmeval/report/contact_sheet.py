@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from medqbench_vlmeval.benchmark import SEVERITIES
 from medqbench_vlmeval.files import write_bytes
 from medqbench_vlmeval.report.text import one_line
-from medqbench_vlmeval.synth.catalogue import Planned
+from medqbench_vlmeval.synth.catalogue import STRUCTURES, Planned
 from medqbench_vlmeval.synth.plan import Plan
 
 _SIDE, _GAP, _LABEL, _HEAD, _LINE = 112, 6, 150, 44, 15  # pixels
@@ -71,7 +71,8 @@ def _rows(plan: Plan) -> dict[str, list[_Row]]:
         for by_source in faults.values():
             for key in by_source.keys() & clean.keys():
                 by_source[key]["none"] = clean[key]
-    return {modality: [(name, _best(faults[name])) for name in sorted(faults)] for modality, faults in found.items()}
+    known = [modality for modality in STRUCTURES if modality in found]
+    return {modality: [(name, _best(of)) for name, of in sorted(found[modality].items())] for modality in known}
 
 
 def _best(by_source: Mapping[str, Mapping[str, Planned]]) -> dict[str, Planned]:
