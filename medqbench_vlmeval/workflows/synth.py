@@ -17,7 +17,7 @@ from medqbench_vlmeval import __version__
 from medqbench_vlmeval.benchmark import SEVERITIES
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of, write_text, writing
-from medqbench_vlmeval.report.contact_sheet import write_contact_sheet
+from medqbench_vlmeval.report.figures.contact_sheet import write_contact_sheet
 from medqbench_vlmeval.report.text import markdown_text
 from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.synth.calibration import read_strengths
