@@ -137,7 +137,7 @@ def low_dose_noise(picture: Picture, rng: np.random.Generator, *, photons: float
 
 def sparse_views(picture: Picture, rng: np.random.Generator, *, views: float) -> Picture:
     """Streaks of a scan with too few projections: FBP from ``views`` angles over 180 degrees (Nyquist asks for
-    about ``pi / 2 * width``)."""
+    about ``pi / 2 * width``) (Kak and Slaney 1988)."""
     few = np.linspace(0.0, 180.0, int(views), endpoint=False) + rng.uniform(0.0, 180.0 / views)
     aliased = _reconstruct(_sinogram(picture, few), picture, few)
     angles = _angles(picture)
@@ -147,7 +147,7 @@ def sparse_views(picture: Picture, rng: np.random.Generator, *, views: float) ->
 
 def limited_angle(picture: Picture, rng: np.random.Generator, *, missing_deg: float) -> Picture:
     """A wedge of ``missing_deg`` degrees (0-180) that was never measured. Its back-projection is missing; the rest is
-    scaled by ``180 / (180 - missing_deg)``, so that the mean stays."""
+    scaled by ``180 / (180 - missing_deg)``, so that the mean stays (Natterer 1986)."""
     start = rng.uniform(20.0, 160.0)
     angles = _angles(picture)
     lost = ((angles - start) % 180.0) < missing_deg
@@ -160,7 +160,7 @@ def rings(picture: Picture, rng: np.random.Generator, *, gain_sd: float, channel
     """Badly calibrated detector channels: a constant offset of the line integral in every view. ``p'(s, theta) = p(s,
     theta) + g(s)`` with ``g ~ Normal(0, gain_sd)`` on a share of the channels; a constant row of the sinogram is a
     circle in the image. ``gain_sd``: standard deviation of ``-ln(gain)``, dimensionless. ``channels``: share of faulty
-    channels, 0-1."""
+    channels, 0-1 (Raven, Rev Sci Instrum 1998)."""
     width = int(np.ceil(np.sqrt(2.0) * max(picture.shape)))
     offset: Array = rng.normal(0.0, gain_sd, width) * (rng.random(width) < channels)
     centre = width // 2
@@ -178,7 +178,7 @@ def metal(picture: Picture, rng: np.random.Generator, *, implants: float, radius
     """Dense implants: their line integrals saturate (photon starvation, beam hardening). The measured integral of metal
     ``m`` is ``m' = (1 - exp(-k m)) / k`` with ``k = 0.12`` instead of ``m``; the inconsistency ``m' - m`` spreads as
     bright and dark streaks from and between the implants. ``implants``: how many round implants (whole number as
-    float). ``radius_mm``: radius of the largest, in mm."""
+    float). ``radius_mm``: radius of the largest, in mm (De Man et al., IEEE TNS 1999)."""
     y, x = grid(picture.shape)
     y = y * (picture.shape[0] / picture.shape[1])
     scale = 2.0 / (picture.shape[1] * picture.spacing_mm)
@@ -204,7 +204,7 @@ def patient_motion(picture: Picture, rng: np.random.Generator, *, shift_mm: floa
     """In-plane movement while the gantry turns. A translation by ``(dx, dy)`` moves a parallel projection by ``dx
     cos(theta) + dy sin(theta)`` (shift theorem of the Radon transform). The path is ``shift_mm * sin(2 pi cycles t)``
     along one direction plus a step of half that size in the middle of the scan. ``shift_mm``: amplitude in mm.
-    ``cycles``: oscillations during the scan."""
+    ``cycles``: oscillations during the scan (Crawford et al., IEEE TMI 1996)."""
     angles = _angles(picture)
     p = _sinogram(picture, angles)
     t = np.arange(angles.size) / angles.size

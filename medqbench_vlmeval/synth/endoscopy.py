@@ -13,14 +13,14 @@ from medqbench_vlmeval.synth.optics import LUMA, around, enlarged, on_light
 def specular_reflection(light: Array, rng: np.random.Generator, *, coverage: float) -> Array:
     """Mirror reflections of the light source on the mucus film. The film's slope is a smooth random field; where it
     faces the light the Fresnel reflection saturates the sensor (Blinn-Phong lobe on the slope, threshold set by the
-    covered area), with a narrow halo. ``coverage``: share of the visible field that is saturated, 0-1."""
+    covered area), with a narrow halo. ``coverage``: share of the visible field that is saturated, 0-1 (Blinn 1977)."""
     bright = light.sum(axis=-1)
     view = field_of_view(light)
     larger = enlarged(light)
     slope = smooth_field(bright.shape, 3.5 * larger, rng) + 0.9 * smooth_field(bright.shape, 14.0 * larger, rng)
     slope = slope + 1.2 * gaussian_filter(bright, 6.0 * larger) / max(float(bright.max()), 1e-9)
     slope = np.where(view, slope, -10.0)
-    edge = float(np.quantile(slope[view], 1.0 - coverage)) if view.any() else 0.0
+    edge = float(np.quantile(slope[view], 1.0 - coverage))
     glint = np.clip((slope - edge) / 0.12, 0.0, 1.0)
     halo = gaussian_filter(glint, 2.5 * larger)
     shine = (1.6 * glint + 0.35 * halo)[..., None]
@@ -31,7 +31,7 @@ def specular_reflection(light: Array, rng: np.random.Generator, *, coverage: flo
 def bubbles(light: Array, rng: np.random.Generator, *, count: float, radius: float) -> Array:
     """Foam on the mucosa: thin-walled bubbles with a bright rim, a highlight and a faint veil inside. ``count``:
     bubbles (whole number as float), in one or more clusters. ``radius``: largest radius in half-widths of the
-    picture."""
+    picture (Ali et al., Sci Rep 2020)."""
     y, x = grid(light.shape[:2])
     view = field_of_view(light)
     light = light.copy()
@@ -80,7 +80,7 @@ def smoke(light: Array, rng: np.random.Generator, *, depth: float) -> Array:
 def instrument(light: Array, rng: np.random.Generator, *, width: float, reach: float) -> Array:
     """A forceps in the view: a metal cylinder from the rim inwards, narrower with distance, lit along the viewing axis:
     Lambert's cosine, ``sqrt(1 - u^2)`` over its width, and a mirror line. ``width``: half-width at the rim, ``reach``:
-    length that is seen, both in half-widths of the picture."""
+    length that is seen, both in half-widths of the picture (Ali et al., Sci Rep 2020)."""
     y, x = grid(light.shape[:2])
     turn, aside = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(-0.15, 0.15)
     depth = 1.0 - y * np.sin(turn) - x * np.cos(turn)

@@ -7,7 +7,6 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 
 from medqbench_vlmeval.synth.images import Array, field_of_view, grid, smooth_field
 from medqbench_vlmeval.synth.optics import LUMA, enlarged, on_light
-from medqbench_vlmeval.synth.slides import specks_density
 
 
 @on_light
@@ -33,7 +32,7 @@ def media_opacity(light: Array, rng: np.random.Generator, *, depth: float) -> Ar
 def eyelashes(light: Array, rng: np.random.Generator, *, count: float, length: float) -> Array:
     """Lashes between eye and camera, far from the focus: curved tapering hairs from the rim inwards, each a shadow
     whose light is lost over its blurred width. ``count``: how many (whole number as float). ``length``: mean length in
-    half-widths of the picture."""
+    half-widths of the picture (Fu et al., MICCAI 2019)."""
     y, x = grid(light.shape[:2])
     view, lost = field_of_view(light), np.zeros(light.shape[:2])
     down = 1.0 if rng.random() < 0.5 else -1.0
@@ -49,17 +48,9 @@ def eyelashes(light: Array, rng: np.random.Generator, *, count: float, length: f
 
 
 @on_light
-def lens_dust(light: Array, rng: np.random.Generator, *, specks: float, radius: float) -> Array:
-    """Dust on a lens near the image of the retina: the grains of :func:`slides.debris` take light off, ``L' = L
-    exp(-d)``. ``specks``: how many (whole number as float). ``radius``: largest radius in half-widths of the
-    picture."""
-    return np.asarray(light * np.exp(-specks_density(light.shape[:2], rng, specks, radius)))
-
-
-@on_light
 def eyelid(light: Array, rng: np.random.Generator, *, share: float) -> Array:
     """The lid hangs into the field: an arc from above or below, out of focus and dark, crops it. ``share``: share of
-    the field of view that is lost, 0-1."""
+    the field of view that is lost, 0-1 (Fu et al., MICCAI 2019)."""
     y, x = grid(light.shape[:2])
     view = field_of_view(light)
     down = 1.0 if rng.random() < 0.5 else -1.0

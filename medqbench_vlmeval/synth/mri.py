@@ -32,6 +32,7 @@ def motion(picture: Picture, rng: np.random.Generator, *, shift_px: float, perio
     ``d`` is periodic (breathing: discrete ghosts along the phase-encoding axis) plus one random step per eighth of the
     scan (restless patient: smearing). Rows in the central 6% are left, as after a navigator. ``shift_px``: amplitude of
     the displacement in pixels of a picture of 256 rows. ``period_lines``: readouts per breathing cycle.
+    (Wood and Henkelman, Med Phys 1985).
     """
     k = _forward(picture.pixels)
     rows = picture.shape[0]
@@ -47,7 +48,8 @@ def motion(picture: Picture, rng: np.random.Generator, *, shift_px: float, perio
 def undersampling(picture: Picture, rng: np.random.Generator, *, factor: float, centre: float) -> Picture:
     """Cartesian undersampling without parallel imaging: every ``factor``-th row is kept, the rest is zero-filled.
     Coherent replicas appear at ``H / factor`` along the phase-encoding axis. ``factor``: acceleration outside the
-    centre (whole number as float). ``centre``: fully sampled share of rows around k = 0, 0-1."""
+    centre (whole number as float). ``centre``: fully sampled share of rows around k = 0, 0-1.
+    (Lustig et al., MRM 2007)."""
     k = _forward(picture.pixels)
     rows = picture.shape[0]
     step = int(factor)
@@ -62,7 +64,7 @@ def bias_field(picture: Picture, rng: np.random.Generator, *, strength: float) -
     """Receive-coil sensitivity: a smooth multiplicative field. ``I' = I exp(strength * b)`` with ``b`` a second-order
     polynomial over the field of view, scaled to -1..1 with its slope in a random direction (a surface coil on one
     side); the maximum is scaled back to the display. ``strength``: natural logarithm of half the brightest-to-darkest
-    ratio (0.3: 1.8 to 1, 1.2: 11 to 1)."""
+    ratio (0.3: 1.8 to 1, 1.2: 11 to 1) (Sled et al., IEEE TMI 1998)."""
     y, x = grid(picture.shape)
     turn = rng.uniform(0.0, 2.0 * np.pi)
     along = x * np.cos(turn) + y * np.sin(turn)
@@ -85,7 +87,8 @@ def rician_noise(picture: Picture, rng: np.random.Generator, *, sigma: float) ->
 def spikes(picture: Picture, rng: np.random.Generator, *, amplitude: float, count: float) -> Picture:
     """Electrical discharges during readout: single wrong k-space samples, each a plane wave over the image
     (herringbone). ``K'(k0) = K(k0) + amplitude * H * W / 2 * exp(i phi)``. ``amplitude``: peak-to-mean amplitude of
-    each wave in units of the display range (0-1). ``count``: how many samples are hit (whole number as float)."""
+    each wave in units of the display range (0-1). ``count``: how many samples are hit (whole number as float).
+    (Heiland, Clin Neuroradiol 2008)."""
     k = _forward(picture.pixels)
     rows, columns = picture.shape
     for _ in range(int(count)):
@@ -100,7 +103,7 @@ def spikes(picture: Picture, rng: np.random.Generator, *, amplitude: float, coun
 def low_resolution(picture: Picture, rng: np.random.Generator, *, kept: float) -> Picture:
     """A short acquisition matrix: only the central ``kept`` share (0-1) of k-space on each axis was measured and
     the rest is zero: blur by a sinc with Gibbs ringing at sharp edges. Of pictures above 256 pixels it is the share of
-    256."""
+    256 (Haacke et al. 1999)."""
     k = _forward(picture.pixels)
     share = kept * rng.uniform(0.97, 1.03)
     down, across = (np.abs(_lines(size)) <= 0.5 * share * min(size, 256) for size in picture.shape)

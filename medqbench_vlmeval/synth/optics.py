@@ -76,7 +76,7 @@ def _convolve(light: Array, kernel: Array) -> Array:
 def defocus(light: Array, rng: np.random.Generator, *, radius_px: float) -> Array:
     """Geometric defocus: light convolved with the uniform disc that an out-of-focus circular pupil leaves.
     ``radius_px``: radius of the circle of confusion in pixels (see :func:`enlarged`), varied by 5%. Its transfer
-    function is ``2 J1(z) / z`` with ``z = 2 pi radius f`` (Goodman, *Introduction to Fourier Optics*, ch. 6)."""
+    function is ``2 J1(z) / z`` with ``z = 2 pi radius f`` (Goodman, *Introduction to Fourier Optics*, 2005)."""
     radius = radius_px * rng.uniform(0.95, 1.05) * enlarged(light)
     half = int(np.ceil(radius)) + 1
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
@@ -88,7 +88,7 @@ def defocus(light: Array, rng: np.random.Generator, *, radius_px: float) -> Arra
 def motion_blur(light: Array, rng: np.random.Generator, *, length_px: float) -> Array:
     """Uniform movement during the exposure: light integrated along a straight path. ``length_px``: path length in
     pixels (see :func:`enlarged`); its direction is random. Its transfer function along the path is
-    ``sinc(length f)``."""
+    ``sinc(length f)`` (Gonzalez and Woods 2018)."""
     angle = rng.uniform(0.0, np.pi)
     length_px *= enlarged(light)
     half = int(np.ceil(length_px / 2.0)) + 1
@@ -104,7 +104,7 @@ def motion_blur(light: Array, rng: np.random.Generator, *, length_px: float) -> 
 def uneven_illumination(light: Array, rng: np.random.Generator, *, loss: float) -> Array:
     """A misaligned or narrow light cone: light times a smooth field that falls off from an off-centre maximum. ``L' = L
     ((1 - loss) + loss * exp(-(r / 0.75)^2))`` with ``r`` the distance from the maximum in half-widths. ``loss``: share
-    of the light that is lost far from the maximum, 0-1."""
+    of the light that is lost far from the maximum, 0-1 (Foracchia et al., Med Image Anal 2005)."""
     y, x = grid(light.shape[:2])
     turn = rng.uniform(0.0, 2.0 * np.pi)
     r2 = (x - 0.6 * np.cos(turn)) ** 2 + (y - 0.6 * np.sin(turn)) ** 2
@@ -115,7 +115,7 @@ def uneven_illumination(light: Array, rng: np.random.Generator, *, loss: float) 
 @on_light
 def haze(light: Array, rng: np.random.Generator, *, veil: float) -> Array:
     """Stray light from a scattering medium: ``L' = (1 - veil) L + veil * mean(L)``, the veil slightly uneven. ``veil``:
-    share of the light that is scattered, 0-1; Michelson contrast falls to about ``1 - veil``."""
+    share of the light that is scattered, 0-1; Michelson contrast falls to about ``1 - veil`` (Koschmieder 1924)."""
     view = field_of_view(light)
     mean = light[view].mean(axis=0) if view.any() else light.mean(axis=(0, 1))
     uneven = smooth_field(light.shape[:2], 40.0 * enlarged(light), rng)
@@ -126,7 +126,7 @@ def haze(light: Array, rng: np.random.Generator, *, veil: float) -> Array:
 @on_light
 def colour_cast(light: Array, rng: np.random.Generator, *, stops: float) -> Array:
     """A wrong white balance: each channel times its own gain, luminance kept. ``stops``: size of the gain error in
-    powers of two between the most and the least favoured channel."""
+    powers of two between the most and the least favoured channel (von Kries 1902)."""
     towards = np.array([[-0.6, 1.0, -0.4], [-0.8, 0.0, 1.0], [-1.0, 0.5, 0.5]])[int(rng.integers(3))]
     cast = light * 2.0 ** (stops * towards)
     return np.asarray(cast * ((light @ LUMA).mean() / max(float((cast @ LUMA).mean()), 1e-9)))
@@ -136,14 +136,14 @@ def colour_cast(light: Array, rng: np.random.Generator, *, stops: float) -> Arra
 def sensor_noise(light: Array, rng: np.random.Generator, *, electrons: float, read: float = 4.0) -> Array:
     """Photon shot noise and read noise of a sensor at high gain. ``N ~ Poisson(electrons * L) + Normal(0, read)``, ``L'
     = N / electrons``. ``electrons``: full well in electrons (fewer is noisier). ``read``: read noise in electrons,
-    standard deviation."""
+    standard deviation (Janesick 2007)."""
     return np.maximum(rng.poisson(electrons * light) + rng.normal(0.0, read, light.shape), 0.0) / electrons
 
 
 @on_light
 def overexposure(light: Array, rng: np.random.Generator, *, stops: float) -> Array:
     """Too much light for the sensor: ``L' = min(1, 2^stops L)`` with a slight bloom around clipped areas. ``stops``:
-    exposure error in powers of two (> 0), varied by 5%."""
+    exposure error in powers of two (> 0), varied by 5% (Janesick 2007)."""
     light = light * 2.0 ** (stops * rng.uniform(0.95, 1.05))
     excess = np.maximum(light - 1.0, 0.0)
     sigma = 4.0 * enlarged(light)
@@ -153,7 +153,7 @@ def overexposure(light: Array, rng: np.random.Generator, *, stops: float) -> Arr
 
 def jpeg_compression(picture: Picture, rng: np.random.Generator, *, quality: float) -> Picture:
     """Lossy compression: the picture after a JPEG encoder and decoder (8 x 8 DCT blocks, ISO/IEC 10918-1). ``quality``:
-    Pillow's quality setting, 1-95 (whole number as float), varied by one step."""
+    Pillow's quality setting, 1-95 (whole number as float), varied by one step (Wallace 1992)."""
     step = int(quality) + int(rng.integers(0, 2))
     coded = io.BytesIO()
     Image.fromarray(picture.display()).save(coded, "JPEG", quality=step, subsampling=2)
@@ -166,7 +166,8 @@ def jpeg_compression(picture: Picture, rng: np.random.Generator, *, quality: flo
 def low_resolution(light: Array, rng: np.random.Generator, *, factor: float) -> Array:
     """Too few pixels: each of the fewer detector elements takes the mean over its square area, whose transfer function
     is a sinc per axis (Boreman, *Modulation Transfer Function*, ch. 2), and the display interpolates by a bicubic.
-    ``factor``: side of an element in pixels (see :func:`enlarged`), 1 or more, varied by 3%."""
+    ``factor``: side of an element in pixels (see :func:`enlarged`), 1 or more, varied by 3%.
+    (Gonzalez and Woods 2018)."""
     height, width = light.shape[:2]
     side = factor * rng.uniform(0.97, 1.03) * enlarged(light)
     few = max(1, round(width / side)), max(1, round(height / side))
@@ -178,7 +179,7 @@ def low_resolution(light: Array, rng: np.random.Generator, *, factor: float) -> 
 @on_display
 def rotation(shown: Array, rng: np.random.Generator, *, angle_deg: float) -> Array:
     """The object lies turned in the frame: turned about the middle by bilinear interpolation, with black where nothing
-    was seen. ``angle_deg``: angle in degrees to either side, varied by 5%."""
+    was seen. ``angle_deg``: angle in degrees to either side, varied by 5% (Gonzalez and Woods 2018)."""
     turn = angle_deg * rng.uniform(0.95, 1.05) * (1.0 if rng.random() < 0.5 else -1.0)
     return np.asarray(rotate(shown, turn, reshape=False, order=1))
 
@@ -186,7 +187,7 @@ def rotation(shown: Array, rng: np.random.Generator, *, angle_deg: float) -> Arr
 @on_display
 def brightness(shown: Array, rng: np.random.Generator, *, lost: float) -> Array:
     """A display whose black level is too low: ``v' = max(0, v - lost)``, the brightness control of video. ``lost``:
-    share of the display's range, 0-1, varied by 5%."""
+    share of the display's range, 0-1, varied by 5% (Gonzalez and Woods 2018)."""
     return shown - lost * rng.uniform(0.95, 1.05)
 
 
@@ -201,5 +202,5 @@ def contrast(shown: Array, rng: np.random.Generator, *, kept: float) -> Array:
 @on_display
 def gaussian_noise(shown: Array, rng: np.random.Generator, *, sigma: float) -> Array:
     """White additive noise of amplifier and digitiser: ``v' = v + Normal(0, sigma)``, each pixel and channel for
-    itself. ``sigma``: standard deviation as a share of the display's range."""
+    itself. ``sigma``: standard deviation as a share of the display's range (Gonzalez and Woods 2018)."""
     return np.asarray(shown + rng.normal(0.0, sigma, shown.shape))

@@ -32,7 +32,7 @@ def _soft(light: Array, sigma_px: float) -> Array:
 def air_bubbles(light: Array, rng: np.random.Generator, *, count: float, radius: float) -> Array:
     """Air under the coverslip: a lens of lower index that refracts light out of the objective at its rim. Inside, the
     picture is blurred and slightly brighter; the rim is a dark ring with a bright inner line. ``count``: bubbles (whole
-    number as float). ``radius``: mean radius in half-widths of the picture."""
+    number as float). ``radius``: mean radius in half-widths of the picture (Taqi et al. 2018)."""
     y, x = grid(light.shape[:2])
     soft = _soft(light, 3.5 * enlarged(light))
     light = light.copy()
@@ -57,7 +57,7 @@ def air_bubbles(light: Array, rng: np.random.Generator, *, count: float, radius:
 def tissue_fold(light: Array, rng: np.random.Generator, *, width: float, folds: float) -> Array:
     """A section folded onto itself: along the fold the densities of two layers add, ``D' = D + w D_shifted``, and the
     doubled layer leaves the focal plane. ``width``: half-width of a fold in half-widths of the picture. ``folds``: how
-    many (whole number as float)."""
+    many (whole number as float) (Taqi et al. 2018)."""
     y, x = grid(light.shape[:2])
     density = optical_density(light)
     total = density
@@ -78,17 +78,19 @@ def tissue_fold(light: Array, rng: np.random.Generator, *, width: float, folds: 
 @on_light
 def faded_stain(light: Array, rng: np.random.Generator, *, kept: float) -> Array:
     """Weak or faded staining: every dye's density is scaled, ``D' = kept * D`` (Beer-Lambert, less dye). ``kept``:
-    share of the dye that is left, 0-1, varied by 4%; above 1 the section is thick or stained too long."""
+    share of the dye that is left, 0-1, varied by 4%; above 1 the section is thick or stained too long.
+    (Ruifrok and Johnston 2001)."""
     return np.asarray(np.exp(-optical_density(light) * kept * rng.uniform(0.96, 1.04)))
 
 
-def specks_density(shape: tuple[int, int], rng: np.random.Generator, specks: float, radius: float) -> Array:
-    """Optical density, (H, W, 3), of ``specks`` opaque, slightly out-of-focus grains of dust and pigment, the largest
-    of ``radius`` half-widths of the picture."""
-    y, x = grid(shape)
-    spots = np.zeros(shape)
-    larger = enlarged(spots)
-    rough = smooth_field(shape, 5.0 * larger, rng)
+@on_light
+def debris(light: Array, rng: np.random.Generator, *, specks: float, radius: float) -> Array:
+    """Dust and pigment on the slide: opaque, slightly out-of-focus dark spots, ``D' = D + d``. ``specks``: how many
+    (whole number as float). ``radius``: largest radius in half-widths of the picture (Taqi et al. 2018)."""
+    y, x = grid(light.shape[:2])
+    spots = np.zeros(light.shape[:2])
+    larger = enlarged(light)
+    rough = smooth_field(light.shape[:2], 5.0 * larger, rng)
     for _ in range(int(specks)):
         cy, cx = rng.uniform(-0.85, 0.85, 2) * (y[-1, 0], x[0, -1])
         r = radius * rng.uniform(0.35, 1.0)
@@ -96,14 +98,8 @@ def specks_density(shape: tuple[int, int], rng: np.random.Generator, specks: flo
         here = around(y, x, cy, cx, 2.0 * r)
         d = np.hypot((y[here] - cy) / squeeze, x[here] - cx) / r + 0.18 * rough[here]
         spots[here] = np.maximum(spots[here], (d < 1.0) * rng.uniform(0.8, 1.0))
-    return np.asarray(gaussian_filter(spots, 1.0 * larger)[..., None] * np.array([2.6, 2.8, 3.0]))
-
-
-@on_light
-def debris(light: Array, rng: np.random.Generator, *, specks: float, radius: float) -> Array:
-    """Dust and pigment on the slide: opaque, slightly out-of-focus dark spots, ``D' = D + d``. ``specks``: how many
-    (whole number as float). ``radius``: largest radius in half-widths of the picture."""
-    return np.asarray(np.exp(-(optical_density(light) + specks_density(light.shape[:2], rng, specks, radius))))
+    opaque = gaussian_filter(spots, 1.0 * larger)[..., None] * np.array([2.6, 2.8, 3.0])
+    return np.asarray(np.exp(-(optical_density(light) + opaque)))
 
 
 @on_light
@@ -133,16 +129,16 @@ def blood_cells(light: Array, rng: np.random.Generator, *, coverage: float, radi
         here = around(y, x, cy, cx, r)
         s2 = ((y[here] - cy) ** 2 + (x[here] - cx) ** 2) / r**2
         thick[here] += np.sqrt(np.maximum(1.0 - s2, 0.0)) * (0.81 + 7.83 * s2 - 4.39 * s2**2)
-    return np.asarray(light * np.exp(-0.5 * thick[..., None] * _BLOOD))
+    return np.asarray(np.exp(-(optical_density(light) + 0.5 * thick[..., None] * _BLOOD)))
 
 
 @on_light
 def threads(light: Array, rng: np.random.Generator, *, width: float, count: float) -> Array:
     """Textile fibres under the coverslip: dyed cylinders, ``D' = D + d sqrt(1 - u^2)`` by the path through the fibre at
     ``u`` half-widths from its axis. ``width``: half-width of a fibre in half-widths of the
-    picture. ``count``: how many (whole number as float)."""
+    picture. ``count``: how many (whole number as float) (Taqi et al. 2018)."""
     y, x = grid(light.shape[:2])
-    dyed = np.zeros(light.shape)
+    total = optical_density(light)
     for number in range(int(count)):
         turn, phase = rng.uniform(0.0, np.pi), rng.uniform(0.0, 2.0 * np.pi)
         along = x * np.cos(turn) + y * np.sin(turn)
@@ -150,14 +146,16 @@ def threads(light: Array, rng: np.random.Generator, *, width: float, count: floa
         offset = rng.uniform(-0.25, 0.25) + 0.45 * (number - (int(count) - 1) / 2.0)
         across = y * np.cos(turn) - x * np.sin(turn) - offset - bend * np.sin(pace * along + phase)
         u = across / np.hypot(1.0, bend * pace * np.cos(pace * along + phase)) / width
-        dyed[..., number % 3] += np.sqrt(np.maximum(1.0 - u**2, 0.0))
-    return np.asarray(light * np.exp(-dyed @ [[2.2, 1.5, 0.9], [1.3, 2.0, 2.1], [2.0, 2.1, 2.2]]))
+        chord = np.sqrt(np.maximum(1.0 - u**2, 0.0))
+        total = total + chord[..., None] * np.array([[2.2, 1.5, 0.9], [1.3, 2.0, 2.1], [2.0, 2.1, 2.2]])[number % 3]
+    return np.asarray(np.exp(-total))
 
 
 @on_light
 def overlap(light: Array, rng: np.random.Generator, *, share: float) -> Array:
     """A second piece of tissue on the first: where it lies the densities of both add, ``D' = D + D2``, with the
-    picture's own tissue, mirrored, as ``D2``. ``share``: covered share of the picture, 0-1."""
+    picture's own tissue, mirrored, as ``D2``. ``share``: covered share of the picture, 0-1.
+    (Ruifrok and Johnston 2001)."""
     y, x = grid(light.shape[:2])
     turn = rng.uniform(0.0, 2.0 * np.pi)
     edge = x * np.cos(turn) + y * np.sin(turn) + 0.16 * smooth_field(light.shape[:2], 24.0 * enlarged(light), rng)
@@ -170,7 +168,7 @@ def overlap(light: Array, rng: np.random.Generator, *, share: float) -> Array:
 def tissue_cut(light: Array, rng: np.random.Generator, *, width: float, cuts: float) -> Array:
     """Knife lines: a nick in the blade tears the section along the cutting direction, so that clear glass shows, ``D' =
     (1 - open) D``, between curled, darker edges. ``width``: mean half-width of a line in half-widths of the picture.
-    ``cuts``: how many, parallel (whole number as float)."""
+    ``cuts``: how many, parallel (whole number as float) (Taqi et al. 2018)."""
     y, x = grid(light.shape[:2])
     turn = rng.uniform(0.0, np.pi)
     across = x * np.sin(turn) - y * np.cos(turn) + 0.012 * smooth_field(light.shape[:2], 5.0 * enlarged(light), rng)
