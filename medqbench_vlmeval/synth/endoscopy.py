@@ -20,7 +20,7 @@ def specular_reflection(light: Array, rng: np.random.Generator, *, coverage: flo
     slope = smooth_field(bright.shape, 3.5 * larger, rng) + 0.9 * smooth_field(bright.shape, 14.0 * larger, rng)
     slope = slope + 1.2 * gaussian_filter(bright, 6.0 * larger) / max(float(bright.max()), 1e-9)
     slope = np.where(view, slope, -10.0)
-    edge = float(np.quantile(slope[view], 1.0 - coverage))
+    edge = float(np.quantile(slope[view], 1.0 - coverage)) if view.any() else 0.0
     glint = np.clip((slope - edge) / 0.12, 0.0, 1.0)
     halo = gaussian_filter(glint, 2.5 * larger)
     shine = (1.6 * glint + 0.35 * halo)[..., None]

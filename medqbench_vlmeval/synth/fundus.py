@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 
 from medqbench_vlmeval.synth.images import Array, field_of_view, grid, smooth_field
 from medqbench_vlmeval.synth.optics import LUMA, enlarged, on_light
+from medqbench_vlmeval.synth.slides import specks_density
 
 
 @on_light
@@ -45,6 +46,14 @@ def eyelashes(light: Array, rng: np.random.Generator, *, count: float, length: f
         lost = np.maximum(lost, 0.93 * (d < 0.022 * np.clip(1.25 - s, 0.0, 1.0)) * (s < 1.0))
     passed = 1.0 - gaussian_filter(lost, 1.6 * enlarged(light))[..., None]
     return np.where(view[..., None], light * passed, light)
+
+
+@on_light
+def lens_dust(light: Array, rng: np.random.Generator, *, specks: float, radius: float) -> Array:
+    """Dust on a lens near the image of the retina: the grains of :func:`slides.debris` take light off, ``L' = L
+    exp(-d)``. ``specks``: how many (whole number as float). ``radius``: largest radius in half-widths of the
+    picture."""
+    return np.asarray(light * np.exp(-specks_density(light.shape[:2], rng, specks, radius)))
 
 
 @on_light

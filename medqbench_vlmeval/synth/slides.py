@@ -83,14 +83,13 @@ def faded_stain(light: Array, rng: np.random.Generator, *, kept: float) -> Array
     return np.asarray(np.exp(-optical_density(light) * kept * rng.uniform(0.96, 1.04)))
 
 
-@on_light
-def debris(light: Array, rng: np.random.Generator, *, specks: float, radius: float) -> Array:
-    """Dust and pigment on the slide: opaque, slightly out-of-focus dark spots, ``D' = D + d``. ``specks``: how many
-    (whole number as float). ``radius``: largest radius in half-widths of the picture (Taqi et al. 2018)."""
-    y, x = grid(light.shape[:2])
-    spots = np.zeros(light.shape[:2])
-    larger = enlarged(light)
-    rough = smooth_field(light.shape[:2], 5.0 * larger, rng)
+def specks_density(shape: tuple[int, int], rng: np.random.Generator, specks: float, radius: float) -> Array:
+    """Optical density, (H, W, 3), of ``specks`` opaque, slightly out-of-focus grains of dust and pigment, the largest
+    of ``radius`` half-widths of the picture."""
+    y, x = grid(shape)
+    spots = np.zeros(shape)
+    larger = enlarged(spots)
+    rough = smooth_field(shape, 5.0 * larger, rng)
     for _ in range(int(specks)):
         cy, cx = rng.uniform(-0.85, 0.85, 2) * (y[-1, 0], x[0, -1])
         r = radius * rng.uniform(0.35, 1.0)
@@ -98,8 +97,14 @@ def debris(light: Array, rng: np.random.Generator, *, specks: float, radius: flo
         here = around(y, x, cy, cx, 2.0 * r)
         d = np.hypot((y[here] - cy) / squeeze, x[here] - cx) / r + 0.18 * rough[here]
         spots[here] = np.maximum(spots[here], (d < 1.0) * rng.uniform(0.8, 1.0))
-    opaque = gaussian_filter(spots, 1.0 * larger)[..., None] * np.array([2.6, 2.8, 3.0])
-    return np.asarray(np.exp(-(optical_density(light) + opaque)))
+    return np.asarray(gaussian_filter(spots, 1.0 * larger)[..., None] * np.array([2.6, 2.8, 3.0]))
+
+
+@on_light
+def debris(light: Array, rng: np.random.Generator, *, specks: float, radius: float) -> Array:
+    """Dust and pigment on the slide: opaque, slightly out-of-focus dark spots, ``D' = D + d``. ``specks``: how many
+    (whole number as float). ``radius``: largest radius in half-widths of the picture (Taqi et al. 2018)."""
+    return np.asarray(np.exp(-(optical_density(light) + specks_density(light.shape[:2], rng, specks, radius))))
 
 
 @on_light
@@ -129,7 +134,7 @@ def blood_cells(light: Array, rng: np.random.Generator, *, coverage: float, radi
         here = around(y, x, cy, cx, r)
         s2 = ((y[here] - cy) ** 2 + (x[here] - cx) ** 2) / r**2
         thick[here] += np.sqrt(np.maximum(1.0 - s2, 0.0)) * (0.81 + 7.83 * s2 - 4.39 * s2**2)
-    return np.asarray(np.exp(-(optical_density(light) + 0.5 * thick[..., None] * _BLOOD)))
+    return np.asarray(light * np.exp(-0.5 * thick[..., None] * _BLOOD))
 
 
 @on_light
@@ -138,7 +143,7 @@ def threads(light: Array, rng: np.random.Generator, *, width: float, count: floa
     ``u`` half-widths from its axis. ``width``: half-width of a fibre in half-widths of the
     picture. ``count``: how many (whole number as float) (Taqi et al. 2018)."""
     y, x = grid(light.shape[:2])
-    total = optical_density(light)
+    dyed = np.zeros(light.shape)
     for number in range(int(count)):
         turn, phase = rng.uniform(0.0, np.pi), rng.uniform(0.0, 2.0 * np.pi)
         along = x * np.cos(turn) + y * np.sin(turn)
@@ -146,9 +151,8 @@ def threads(light: Array, rng: np.random.Generator, *, width: float, count: floa
         offset = rng.uniform(-0.25, 0.25) + 0.45 * (number - (int(count) - 1) / 2.0)
         across = y * np.cos(turn) - x * np.sin(turn) - offset - bend * np.sin(pace * along + phase)
         u = across / np.hypot(1.0, bend * pace * np.cos(pace * along + phase)) / width
-        chord = np.sqrt(np.maximum(1.0 - u**2, 0.0))
-        total = total + chord[..., None] * np.array([[2.2, 1.5, 0.9], [1.3, 2.0, 2.1], [2.0, 2.1, 2.2]])[number % 3]
-    return np.asarray(np.exp(-total))
+        dyed[..., number % 3] += np.sqrt(np.maximum(1.0 - u**2, 0.0))
+    return np.asarray(light * np.exp(-dyed @ [[2.2, 1.5, 0.9], [1.3, 2.0, 2.1], [2.0, 2.1, 2.2]]))
 
 
 @on_light

@@ -121,6 +121,30 @@ def test_severe_is_further_from_the_original_than_mild(key: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(64, 64), (67, 130), (1024, 768)])
+@pytest.mark.parametrize("key", [key for key, row in DEGRADATIONS.items() if row.modality not in GREY])
+def test_colour_pictures_of_any_size_keep_their_shape_and_give_the_same_bytes_again(
+    key: str, shape: tuple[int, int]
+) -> None:
+    row = DEGRADATIONS[key]
+    picture = Picture(np.stack([shades(shape).pixels * share for share in (1.0, 0.7, 0.6)], axis=-1), row.modality)
+    for grade in GRADES:
+        made = row.degrade(picture, grade, rng())
+        assert made.pixels.shape == (*shape, 3)
+        assert np.isfinite(made.pixels).all()
+    assert (row.degrade(picture, "severe", rng()).display() == made.display()).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", [key for key, row in DEGRADATIONS.items() if row.modality not in GREY])
+def test_pictures_all_black_and_all_white_stay_finite(key: str) -> None:
+    row = DEGRADATIONS[key]
+    for value in (0.0, 1.0):
+        made = row.degrade(Picture(np.full((64, 80, 3), value), row.modality), "severe", rng())
+        assert np.isfinite(made.pixels).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(64, 64), (67, 130), (1024, 768)])
 @pytest.mark.parametrize("key", [key for key, row in DEGRADATIONS.items() if row.modality in GREY])
 def test_grey_pictures_of_any_size_keep_their_shape_and_give_the_same_bytes_again(
     key: str, shape: tuple[int, int]
@@ -142,3 +166,18 @@ def test_the_embedded_set_knows_six_degradations_of_each_of_its_modalities_and_a
         assert all(degradation in of_modality(modality) for degradation in embedded(modality))
     rows = DEGRADATIONS.values()
     assert all(row.name and row.asked and row.amount and set(row.signs) == set(GRADES) for row in rows)
+
+
+def test_more_than_45_degradations_over_seven_modalities_reach_every_known_type_of_medq_deg() -> None:
+    rows = DEGRADATIONS.values()
+    assert len({row.function for row in rows}) >= 45
+    assert len({row.modality for row in rows}) == 7
+    known = {
+        *("limited_angle", "sparse_view", "bias_field_artifact", "undersampling_artifact", "ghosting_artifact"),
+        *("blood_cell_artifact", "dark_spots_artifact", "object_rotation", "object_movement", "adjust_brightness"),
+        *("exposure", "reduce_contrast", "gaussian_noise", "low_dose", "low_resolution"),
+    }
+    assert known <= {row.medq_deg for row in rows}
+    for modality in {row.modality for row in rows}:
+        names = [row.name for row in of_modality(modality)]
+        assert len(set(names)) == len(names)
