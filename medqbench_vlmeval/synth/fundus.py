@@ -52,7 +52,7 @@ def eyelashes(light: Array, rng: np.random.Generator, *, count: float, length: f
 def lens_dust(light: Array, rng: np.random.Generator, *, specks: float, radius: float) -> Array:
     """Dust on a lens near the image of the retina: the grains of :func:`slides.debris` take light off, ``L' = L
     exp(-d)``. ``specks``: how many (whole number as float). ``radius``: largest radius in half-widths of the
-    picture."""
+    picture (Fu et al., MICCAI 2019)."""
     return np.asarray(light * np.exp(-specks_density(light.shape[:2], rng, specks, radius)))
 
 
