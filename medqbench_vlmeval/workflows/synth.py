@@ -168,7 +168,7 @@ def _card(request: SynthRequest, read: Originals, plan: Plan) -> str:
         task: {split: name for split in splits if (name := f"{stem}_{split}.tsv") in plan.tables}
         for task, stem in _TASKS.items()
     }
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False)  # noqa: S701 - Markdown
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False, trim_blocks=True)  # noqa: S701
     return environment.get_template("synth_card.md.j2").render(
         name=markdown_text(request.name),
         example=request.name,

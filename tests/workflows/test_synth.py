@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -114,6 +115,9 @@ def test_card_and_contact_sheet(made):
     n = len(of.plan.tables["medqbench_QA_test.tsv"])
     assert f"| medqbench_QA_test.tsv | {n} |" in card
     assert "The faults are simulated" in card
+    faults = {(planned.source.modality, planned.fault) for planned in of.plan.pictures}
+    # A table's lines, of which two are its head.
+    assert [text.count("\n") for text in re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE)] == [2 + 6, 2 + len(faults)]
     assert "medqbench data register FOLDER ward7" in card
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.width > 2 * 400
