@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import runpy
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from medqbench_vlmeval.baselines import chance, classical
-from medqbench_vlmeval.baselines.classical import FAULTS, faults_in, level_of, modality_in, reference
+from medqbench_vlmeval.baselines.classical import faults_in, level_of, modality_in, reference
 from medqbench_vlmeval.baselines.image_statistics import is_grey, measure, read_pixels
-from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.synth.catalogue import SOURCES
+from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, STRUCTURES, Degradation, of_modality
 from tests.data.rows import MINI, mini_rows
 
 SINGLE_TASK = "Describe the quality of this image. Conclude with a quality level in 3-5 sentences."
@@ -151,25 +154,89 @@ def test_statistics_measure_what_they_are_named_for() -> None:
     assert ring["circles"] > plain["circles"] + 1
     stripe = measure(smooth + 0.03 * np.sin(50 * x + 20 * y)[..., None])
     assert stripe["peak"] > plain["peak"]
+    # A second blur hurts a step more than a soft slope, and sharp grain more than soft grain.
+    wave = np.sin(30 * x)
+    step, slope = (measure(np.repeat((0.5 + 0.3 * part)[..., None], 3, axis=-1)) for part in (np.sign(wave), wave))
+    assert step["edge_width"] > slope["edge_width"] + 0.3
+    grain = rng.random((256, 256))
+    sharp, soft = (np.repeat(part[..., None], 3, axis=-1) for part in (grain, gaussian_filter(grain, 2.0)))
+    assert measure(soft)["blur"] > measure(sharp)["blur"] + 0.25
+    # A copy of noise 40 rows below is the autocorrelation's peak along the columns of numbers, not along the rows.
+    ghost = np.repeat((0.3 * grain + 0.3 * np.roll(grain, 40, axis=0))[..., None], 3, axis=-1)
+    assert 10 ** measure(ghost)["replica_rows"] == pytest.approx(0.5, abs=0.05)
+    assert 10 ** measure(ghost)["replica_columns"] < 0.1
+    # A spectrum of which two rows in three are weak.
+    spectrum = np.fft.fft2(grain)
+    every = np.where((np.arange(256) % 3 == 0)[:, None], spectrum, 0.2 * spectrum)
+    combed = measure(np.repeat(np.abs(np.fft.ifft2(every))[..., None], 3, axis=-1))
+    assert combed["comb_rows"] > combed["comb_columns"] + 0.3
+    veiled = measure(0.5 + 0.5 * smooth * np.array([1.0, 0.6, 0.5]))
+    assert veiled["veil"] > measure(smooth * np.array([1.0, 0.6, 0.5]))["veil"] + 0.3
+    assert veiled["gaps"] == 0.0
+    few = measure(np.round(smooth * 20) / 20)
+    assert few["gaps"] > 0.5
+    dark = smooth.copy()
+    dark[100:110, 20:220] = 0.05
+    # A bar of 200 by 10 is 20 times as long as wide.
+    assert measure(dark)["dark_length"] == pytest.approx(np.log(20.0), abs=0.4)
     assert is_grey(smooth)
     assert not is_grey(smooth * np.array([1.0, 0.6, 0.5]))
 
 
-def test_no_scene_that_the_reference_was_fitted_on_is_an_embedded_source() -> None:
-    script = Path(__file__).resolve().parents[2] / "scripts" / "calibrate_classical.py"
-    scenes_of = runpy.run_path(str(script))["scenes_of"]
-    used = [(scene.func, *scene.args) for modality in MODALITIES for _, scene in scenes_of(modality)]
-    assert len(used) == len(set(used)) >= 60
-    assert not {(source.load.func, *source.load.args) for source in SOURCES.values()} & set(used)
+HEAD = "path,modality,noun,window,original,embedded,kind,package,licence,source\n"
 
 
-def test_the_reference_knows_every_fault_of_the_vocabulary() -> None:
+def test_the_model_learns_from_no_original_of_the_embedded_set_and_from_none_for_research_only(tmp_path: Path) -> None:
+    rows = (
+        "CT/head.dcm,CT,CT slice,,ct-1,no,authentic,p,MIT,CQ500 (CC BY-NC-SA 4.0: research only)",
+        "CT/a.dcm,CT,CT slice,,ct-2,no,authentic,p,MIT,x",
+        "CT/b.dcm,CT,CT slice,,ct-2,no,authentic,p,MIT,x",
+        "Fundus/r.png,Fundus,fundus photograph,,fu-1,yes,authentic,p,MIT,x",
+        "Endoscopy/c1.png,Endoscopy,image,,en-1,no,procedural,p,MIT,x",
+        "Endoscopy/c2.png,Endoscopy,image,,en-2,no,procedural,p,MIT,x",
+    )
+    (tmp_path / "file.csv").write_text(HEAD + "\n".join(rows) + "\n")
+    script = runpy.run_path(str(Path(__file__).resolve().parents[2] / "scripts" / "train_classical.py"))
+    found = {original.name: original for original in script["originals"](tmp_path) if original.tested}
+    assert {name: len(of.sources) for name, of in found.items()} == {"ct-1": 1, "ct-2": 2, "fu-1": 1, "drawn colon": 2}
+    assert {name for name, of in found.items() if of.trained} == {"ct-2", "drawn colon"}
+    uses = {name: {use for use, *_ in script["_wanted"](of)} for name, of in found.items()}
+    assert uses == {"ct-1": {"test"}, "ct-2": {"test", "train"}, "fu-1": {"test"}, "drawn colon": {"test", "train"}}
+
+
+def test_a_linear_model_is_standardised_clipped_and_averaged() -> None:
+    first, second = [[[0.0, 1.0]], [0.0, 0.0]], [[[0.0, 0.0]], [0.0, math.log(3.0)]]
+    table = {"statistics": ["noise"], "classes": ["none", "x mild"], "centre": [2.0], "scale": [0.5]}
+    model = classical.classifier({**table, "members": [first, second]})
+    # (3 - 2) / 0.5 = 2, so e^2 : 1 from the first member and 3 : 1 from the second; far away is 5 at most.
+    near, far = (model.posterior({"noise": value})["x mild"] for value in (3.0, 1e9))
+    assert near == pytest.approx((math.e**2 / (1.0 + math.e**2) + 0.75) / 2.0)
+    assert far == pytest.approx((math.e**5 / (1.0 + math.e**5) + 0.75) / 2.0)
+
+
+def test_the_reference_knows_every_degradation_of_the_catalogue_and_is_small() -> None:
     faults = reference()["faults"]
-    assert set(faults) == set(MODALITIES)
-    classes = {name for part in faults.values() for name in part.means}
-    assert classes == {"none"} | {f"{key} {grade}" for key in FAULTS for grade in ("mild", "severe")}
-    for part in faults.values():
-        assert sum(part.priors.values()) == pytest.approx(1.0)
+    assert set(faults) == set(STRUCTURES)
+    for modality, part in faults.items():
+        grades = {f"{row.key} {grade}" for row in of_modality(modality) for grade in ("mild", "severe")}
+        assert set(part.classes) == {"none"} | grades
+        assert part.statistics == tuple(measure(np.zeros((32, 32, 3))))
+    assert (Path(classical.__file__).parent / "reference.json").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("row", DEGRADATIONS.values(), ids=lambda row: row.key)
+def test_a_question_on_a_degradation_of_the_catalogue_is_understood(row: Degradation) -> None:
+    keys = [other.key for other in of_modality(row.modality)]
+    for text in (row.name, f"Does this image show {row.asked}?", f"How severe {row.amount} in this image?"):
+        assert row.key in faults_in(text, keys), text
+
+
+def test_predicting_needs_no_scikit_learn() -> None:
+    code = (
+        "import sys; from medqbench_vlmeval.baselines import classical; classical.reference(); "
+        "sys.exit('sklearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_words() -> None:
@@ -186,6 +253,13 @@ def test_words() -> None:
 def finding(**grades: tuple[float, float]) -> classical.Finding:
     named = {key.replace("_", "-"): value for key, value in grades.items()}
     return classical.Finding("MRI", 1.0 - sum(map(sum, named.values())), named)
+
+
+def test_odds_are_of_the_picture_against_what_was_likely_before() -> None:
+    # Four degradations: each has 2/3 / 4 = 1/6 beforehand, so odds of 1 : 5; 'any' has 2 : 1.
+    given = finding(mr_motion=(0.1, 0.2), mr_noise=(0.1, 0.0), mr_bias=(0.0, 0.0), mr_spike=(0.1, 0.1))
+    assert given.odds(["mr-motion"]) == pytest.approx(0.3 / 0.7 * 5.0)
+    assert given.odds([]) == pytest.approx(0.6 / 0.4 / 2.0)
 
 
 def test_answers_follow_the_finding() -> None:
