@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from medqbench_vlmeval.benchmark import Task
 from tests.data.rows import mini_rows
@@ -33,6 +34,7 @@ from tests.doc_workspace import (
     run_batch,
 )
 from tests.documentation import ROOT, Block, Command, Page, blocks, commands, pages, shows, split_line
+from tests.workflows.synth_readers import by_thresholds, export, small
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_kit]
 
@@ -123,9 +125,23 @@ def _left_by_the_kit() -> None:
     (folder / "Some-VLM_MedqbenchMCQ_test.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _clean_images() -> None:
+    for seed in range(3):
+        path = Path(f"IMAGES/Ultrasound/{seed}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(small("Ultrasound", seed).display()).save(path)
+
+
+def _readers() -> None:
+    for rater in ("Anna", "Bo"):
+        export(Path("rating"), rater, by_thresholds(0.1, 0.8)).rename(f"ratings-1-{rater}.json")
+
+
 # What is done by hand before a command, by what stands in it.
 BEFORE: dict[str, Callable[[], object]] = {
-    r"ratings-\*": lambda: rate(Path("ratings_key.json")),
+    r"ratings-\*\.json": lambda: rate(Path("ratings_key.json")),
+    r"synth (rate )?IMAGES": _clean_images,
+    r"synth calibrate": _readers,
     r"medqbench import outputs": _left_by_the_kit,
     r"judge export": _nothing_judged,
     r"--baseline main-results": lambda: shutil.copytree("new", "main-results"),
