@@ -29,7 +29,7 @@ from sklearn.linear_model import LogisticRegression
 
 from medqbench_vlmeval.baselines import image_statistics
 from medqbench_vlmeval.baselines.chance import Prompt
-from medqbench_vlmeval.baselines.classical import Finding, choose, classifier, finding
+from medqbench_vlmeval.baselines.classical import Finding, choose, classifier_from_json, finding
 from medqbench_vlmeval.baselines.image_statistics import Array, measure
 from medqbench_vlmeval.benchmark import QUESTION_TYPES
 from medqbench_vlmeval.scoring.intervals import mean_interval, wilson
@@ -348,7 +348,7 @@ class Judged:
 
 def found_by(table: Mapping[str, Any], modality: str, shown: Iterable[Shown]) -> list[Judged]:
     """What a model finds in each picture."""
-    model = classifier(table)
+    model = classifier_from_json(table)
     return [
         Judged(one, finding(modality, model.posterior(dict(zip(NAMES, one.statistics, strict=True))))) for one in shown
     ]

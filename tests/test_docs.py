@@ -231,11 +231,13 @@ def test_a_wrong_comment_is_found():
 @pytest.mark.needs_kit
 def test_models_and_datasets_that_commands_name_are_there():
     known = {"models": {str(row.entries[0]) for row in catalogue("models").rows}, "datasets": set(ALL_DATASET_NAMES)}
+    arguments = [command.arguments or [] for command in _ALL_COMMANDS]
+    registered = {words[3] for words in arguments if words[:2] == ["data", "register"]}
     for command in _ALL_COMMANDS:
         words = command.arguments or []
         for option, kind in {"--model": "models", "--data": "datasets"}.items():
             if words[:1] != ["run"] or option not in words or "--base-url" in words:
                 continue
             given = itertools.takewhile(lambda word: not word.startswith("-"), words[words.index(option) + 1 :])
-            unknown = [name for name in given if name not in {*known[kind], *OWN_NAMES, *PLACEHOLDERS}]
+            unknown = [name for name in given if name not in {*known[kind], *OWN_NAMES, *PLACEHOLDERS, *registered}]
             assert [name for name in unknown if not spells_dataset(find_kit(), name)] == [], where(command)

@@ -38,9 +38,8 @@ BEFORE["report"] |= {"synth"}
 # Functions at a border where names are not ours: what a request's body, the kit's keywords and options, and files hold.
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-# 37,418 before a benchmark is made from one's own images, which may have 1,800 lines: while its parts are brought
-# together they are over that, and go back to 39_220 before this leaves its branch.
-MOST_LINES = 41_300
+# 37,419 before a benchmark is made from one's own images, which is to have 1,800 and has twice that: 39_220 is the aim.
+MOST_LINES = 41_250
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])

@@ -53,7 +53,7 @@ class Classifier:
         return dict(zip(self.classes, total.tolist(), strict=True))
 
 
-def classifier(table: Mapping[str, Any]) -> Classifier:
+def classifier_from_json(table: Mapping[str, Any]) -> Classifier:
     """A classifier from its plain numbers."""
     members = tuple((np.array(weights), np.array(bias)) for weights, bias in table["members"])
     names = tuple(table["statistics"]), tuple(table["classes"])
@@ -64,7 +64,9 @@ def classifier(table: Mapping[str, Any]) -> Classifier:
 def reference() -> dict[str, dict[str, Classifier]]:
     """The fitted models: ``kinds`` tells the modality of grey and of colour pictures, ``faults`` has one a modality."""
     table = json.loads((files(__package__) / "reference.json").read_text(encoding="utf-8"))
-    return {kind: {key: classifier(part) for key, part in table[kind].items()} for kind in ("kinds", "faults")}
+    return {
+        kind: {key: classifier_from_json(part) for key, part in table[kind].items()} for kind in ("kinds", "faults")
+    }
 
 
 @dataclass(frozen=True)

@@ -228,14 +228,15 @@ def with_whole_sets(words: Sequence[str], options: RunOptions) -> tuple[list[str
     return with_datasets(words, names), replace(options, datasets=names), notes
 
 
-def with_datasets(words: Sequence[str], names: Sequence[str]) -> list[str]:
-    """A command line with these datasets in place of its own."""
+def with_datasets(words: Sequence[str], names: Sequence[str], config: str | None = None) -> list[str]:
+    """A command line with these datasets, and their configuration where there is one, in place of its own."""
     # Abbreviated as well, like the kit's: an option that stayed behind the new one would be the one that counts.
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--data", nargs="+")
     parser.add_argument("--data-config")
     given, rest = parser.parse_known_args(words)
-    return ["--data", *names, *(["--data-config", given.data_config] if given.data_config else []), *rest]
+    config = config or given.data_config
+    return ["--data", *names, *(["--data-config", config] if config else []), *rest]
 
 
 def refuse_unknown(what: str, names: Iterable[str], known: Collection[str], advice: str) -> None:

@@ -53,8 +53,7 @@ def add_second_passes(words: Sequence[str], options: RunOptions) -> tuple[list[s
             "--robustness permutes the options of MedQBench_Perception and swaps the images of MedQBench_Reasoning_"
             f"Comparative; {', '.join(options.datasets)} has no order to change in a second pass."
         )
-    more = ["--data-config", json.dumps(entries)] if options.entries else []
-    return [*with_datasets(words, names), *more], both, notes
+    return with_datasets(words, names, json.dumps(entries) if options.entries else None), both, notes
 
 
 def evaluate_second_pass(

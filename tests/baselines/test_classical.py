@@ -207,7 +207,7 @@ def test_the_model_learns_from_no_original_of_the_embedded_set_and_from_none_for
 def test_a_linear_model_is_standardised_clipped_and_averaged() -> None:
     first, second = [[[0.0, 1.0]], [0.0, 0.0]], [[[0.0, 0.0]], [0.0, math.log(3.0)]]
     table = {"statistics": ["noise"], "classes": ["none", "x mild"], "centre": [2.0], "scale": [0.5]}
-    model = classical.classifier({**table, "members": [first, second]})
+    model = classical.classifier_from_json({**table, "members": [first, second]})
     # (3 - 2) / 0.5 = 2, so e^2 : 1 from the first member and 3 : 1 from the second; far away is 5 at most.
     near, far = (model.posterior({"noise": value})["x mild"] for value in (3.0, 1e9))
     assert near == pytest.approx((math.e**2 / (1.0 + math.e**2) + 0.75) / 2.0)

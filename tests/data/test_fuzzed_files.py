@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import Task, registry
 from medqbench_vlmeval.data.check import check
 from medqbench_vlmeval.data.download import LOCK_NAME, read_lock
 from medqbench_vlmeval.data.image_store import ImageStore, is_content_name
@@ -101,7 +101,7 @@ class Place:
             except BadInput as error:
                 said = str(error)
         assert [name for name in WATCH.written if not name.startswith(f"{self.root}/lmu")] == []
-        allowed = (f"{self.folder}/", f"{self.root}/lmu/", *LIBRARIES)
+        allowed = (f"{self.folder}/", f"{self.root}/lmu/", str(registry()), *LIBRARIES)
         assert [name for name in WATCH.opened if not name.startswith(allowed)] == []
         self.ends["read" if said is None else "refused"] += 1
         if said is None:

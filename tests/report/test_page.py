@@ -187,7 +187,7 @@ def test_scripts_never_make_markup_or_code_of_a_text() -> None:
         # The served page's own script alone asks for anything.
         assert not re.search(r"XMLHttpRequest|WebSocket|sendBeacon|https?:" + r"|fetch\(" * (name != LIVE), text)
         assert "</script" not in text
-    of_ratings = {*rating.SCRIPTS, *rating.STYLES, "rating.html.j2"}
+    of_ratings = {*rating.SCRIPTS, *rating.STYLES, "rating.html.j2", "image_rating.html.j2"}
     assert {path.name for path in ASSETS.iterdir()} == {
         *SCRIPTS,
         LIVE,
