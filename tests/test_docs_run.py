@@ -139,9 +139,9 @@ def _readers() -> None:
 
 # What is done by hand before a command, by what stands in it.
 BEFORE: dict[str, Callable[[], object]] = {
-    r"ratings-\*\.json": lambda: rate(Path("ratings_key.json")),
     r"synth (rate )?IMAGES": _clean_images,
     r"synth calibrate": _readers,
+    r"ratings-\*": lambda: rate(Path("ratings_key.json")),
     r"medqbench import outputs": _left_by_the_kit,
     r"judge export": _nothing_judged,
     r"--baseline main-results": lambda: shutil.copytree("new", "main-results"),
