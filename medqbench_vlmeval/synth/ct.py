@@ -41,6 +41,11 @@ def _angles(picture: Picture) -> Array:
     return np.linspace(0.0, 180.0, int(views), endpoint=False)
 
 
+def _detector(side: int) -> int:
+    """Bins of a detector as wide as the diagonal of a square of ``side`` pixels."""
+    return int(np.ceil(np.sqrt(2.0) * side))
+
+
 def _taps(places: Array, period: int) -> tuple[NDArray[np.int32], Array]:
     near = np.floor(places).astype(np.int32)[:, None] + np.arange(1 - _TAPS // 2, 1 + _TAPS // 2, dtype=np.int32)
     inside = np.maximum(1.0 - (2.0 * (near - places[:, None]) / _TAPS) ** 2, 0.0)
@@ -86,7 +91,7 @@ def _project(mu: Array, picture: Picture, angles: Array) -> Array:
     spectrum = fft.fft2(np.roll(square, (-(side // 2), -(side // 2)), (0, 1)))
     lines = (_slices(side, tuple(angles)) @ _real(spectrum)).view(np.complex128).reshape(angles.size, side + 1)
     lines *= np.sinc(np.arange(side + 1) / (2 * side)) ** 2  # a detector bin with linear interpolation
-    width = int(np.ceil(np.sqrt(2.0) * side))
+    width = _detector(side)
     return np.asarray(np.roll(fft.irfft(lines, 2 * side), width // 2, axis=1)[:, :width].T) * picture.spacing_mm
 
 
@@ -161,7 +166,7 @@ def rings(picture: Picture, rng: np.random.Generator, *, gain_sd: float, channel
     theta) + g(s)`` with ``g ~ Normal(0, gain_sd)`` on a share of the channels; a constant row of the sinogram is a
     circle in the image. ``gain_sd``: standard deviation of ``-ln(gain)``, dimensionless. ``channels``: share of faulty
     channels, 0-1 (Raven, Rev Sci Instrum 1998)."""
-    width = int(np.ceil(np.sqrt(2.0) * max(picture.shape)))
+    width = _detector(max(picture.shape))
     offset: Array = rng.normal(0.0, gain_sd, width) * (rng.random(width) < channels)
     centre = width // 2
     # The innermost channels see every pixel and would leave one bright dot, not rings.
@@ -180,8 +185,7 @@ def metal(picture: Picture, rng: np.random.Generator, *, implants: float, radius
     bright and dark streaks from and between the implants. ``implants``: how many round implants (whole number as
     float). ``radius_mm``: radius of the largest, in mm (De Man et al., IEEE TNS 1999)."""
     y, x = grid(picture.shape)
-    y = y * (picture.shape[0] / picture.shape[1])
-    scale = 2.0 / (picture.shape[1] * picture.spacing_mm)
+    scale = 2.0 / (min(picture.shape) * picture.spacing_mm)
     mask = np.zeros(picture.shape)
     turn = rng.uniform(0.0, np.pi)
     for number in range(int(implants)):

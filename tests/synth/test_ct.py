@@ -124,6 +124,16 @@ def test_a_rings_radius_is_its_channels_distance_from_the_centre_of_rotation() -
     assert int(np.argmax(found * np.sign(expected[strongest]))) == strongest
 
 
+@pytest.mark.parametrize("shape", [(96, 160), (160, 96)])
+def test_implants_are_round_and_of_their_radius_in_oblong_pictures(shape: tuple[int, int]) -> None:
+    struck = ct.metal(Picture(np.zeros(shape), "CT", 1.5), rng(), implants=1.0, radius_mm=15.0).pixels
+    rows, columns = np.nonzero(struck == 3000.0)
+    # A radius of 15 mm is 10 pixels, of which 85% at least are drawn.
+    for across in (np.ptp(rows) + 1, np.ptp(columns) + 1):
+        assert 2 * 8.5 - 1 <= across <= 2 * 10 + 1
+    assert abs(int(np.ptp(rows)) - int(np.ptp(columns))) <= 1
+
+
 def test_metal_stays_where_it_is_put_and_reaches_beyond() -> None:
     picture = head()
     struck = ct.metal(picture, rng(), implants=2.0, radius_mm=4.0).pixels
