@@ -8,8 +8,8 @@ statistics. ``reference.json`` holds its plain numbers: a linear model a modalit
 Each severity is equally likely beforehand, and each degradation within it.
 
 ``scripts/train_classical.py`` fits it with scikit-learn on simulated pictures of openly licensed originals, and prints
-how often it is right on originals that took no part (docs/embedded.md has the figures). The embedded set shares
-the simulator and originals with the training (other crops, other slices), so that it flatters this baseline.
+how often it is right on originals that took no part (docs/embedded.md has the figures). What the embedded set is made
+of took no part either, but for drawn scenes; it shares the simulator with the training.
 """
 
 from __future__ import annotations
