@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput, did_you_mean
@@ -277,19 +277,34 @@ def registry() -> Path:
     return user_config_path("medqbench", appauthor=False) / "datasets.json"
 
 
-def registered_sets() -> dict[str, RegisteredSet]:
+def registered_sets() -> Mapping[str, RegisteredSet]:
     """The user's own sets by name; what cannot be understood in the file is left out."""
+    return _registered()[0]
+
+
+def own_names() -> Mapping[str, DatasetName]:
+    """All names of the user's own sets, those of second passes too."""
+    return _registered()[1]
+
+
+def _registered() -> tuple[Mapping[str, RegisteredSet], Mapping[str, DatasetName]]:
+    # Asked for each prediction file of a folder: the file is read again where it was written anew.
+    path = registry()
+    try:
+        state = path.stat()
+    except OSError:
+        return {}, {}
+    return _sets_and_names(path, state.st_ino, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _sets_and_names(path: Path, *_: int) -> tuple[Mapping[str, RegisteredSet], Mapping[str, DatasetName]]:
     sets = {}
-    for name, entry in (json_object(registry()) or {}).items():
+    for name, entry in (json_object(path) or {}).items():
         with suppress(KeyError, TypeError, ValueError):
             parts = tuple((Task(task), Split(split)) for task, split in entry["parts"])
             sets[name] = RegisteredSet(name, Path(entry["folder"]), parts)
-    return sets
-
-
-def own_names() -> dict[str, DatasetName]:
-    """All names of the user's own sets, those of second passes too."""
-    return {text: name for of in registered_sets().values() for text, name in of.names().items()}
+    return sets, {text: name for of in sets.values() for text, name in of.names().items()}
 
 
 def known_dataset(text: str) -> DatasetName | None:
