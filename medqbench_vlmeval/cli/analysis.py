@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from medqbench_vlmeval.cli import options
 
@@ -118,17 +117,8 @@ def compare(
         raise RunFailed(f"Below the baseline {comparison.baseline}: {'; '.join(failed)}.")
 
 
-class _ComparesByDefault(TyperGroup):
-    """A group whose first word is a command's name, or else the first file to compare."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = ["compare", *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_ComparesByDefault,
+    cls=options.group_with_default("compare"),
     no_args_is_help=True,
     subcommand_metavar="VERDICTS HUMAN... | COMMAND [ARGS]...",
     help="Judge against human ratings: 'medqbench agreement VERDICTS HUMAN' compares, 'medqbench agreement sample' "

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, own_names
 from medqbench_vlmeval.data.columns import Named, read_named
@@ -183,6 +184,18 @@ def track(tracked: Callable[[], Sequence[Tracked]], wandb: str | None, mlflow: s
     for log, place in ((log_to_wandb, wandb), (log_to_mlflow, mlflow)):
         for line in log(tracked(), place) if place is not None else ():
             print(line, file=sys.stderr)
+
+
+def group_with_default(name: str) -> type[TyperGroup]:
+    """A group in which the word ``name`` may be left out: what is no command's name begins that command's words."""
+
+    class Group(TyperGroup):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+                args = [name, *args]
+            return super().parse_args(ctx, args)
+
+    return Group
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from medqbench_vlmeval.cli import options
 
@@ -21,17 +20,8 @@ _MAKE = "make"
 _MOST_SHOWN = 10
 
 
-class _MakesByDefault(TyperGroup):
-    """A group whose first word may be left out: what is no command's name begins the words of 'make'."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = [_MAKE, *args]
-        return super().parse_args(ctx, args)
-
-
 app = typer.Typer(
-    cls=_MakesByDefault,
+    cls=options.group_with_default(_MAKE),
     help="A benchmark from your own clean images: 'medqbench synth IMAGES --out DIR' ('synth make --help').",
     no_args_is_help=True,
 )
@@ -152,15 +142,21 @@ def rate(
     import os
 
     from medqbench_vlmeval.report.terminal import progress_shown
-    from medqbench_vlmeval.synth.calibration import read_strengths
-    from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, recalibrated
-    from medqbench_vlmeval.synth.originals import read_originals
-    from medqbench_vlmeval.workflows.synth_rating import draw_image_ratings
+    from medqbench_vlmeval.workflows.synth import OwnImages
+    from medqbench_vlmeval.workflows.synth_rating import rate_images
 
-    taken = recalibrated(DEGRADATIONS.values(), read_strengths(strengths) if strengths else {})
+    own = OwnImages(
+        images,
+        table=table,
+        modality=modality,
+        frames=frames,
+        plane=plane,
+        crop=crop,
+        mask=mask,
+        strengths=strengths,
+    )
     with progress_shown():
-        read = read_originals(images, table=table, modality=modality, frames=frames, plane=plane, crop=crop, mask=mask)
-        draw = draw_image_ratings(read.sources, out, n, seed, workers or os.cpu_count() or 1, degradation, taken)
+        read, draw = rate_images(own, out, n, seed, workers or os.cpu_count() or 1, degradation)
     lines = [
         f"{draw.n} images of {len(read.sources)} sources, {draw.n_clean} undegraded; {draw.n_degradations} faults",
         f"{draw.page} for the readers, {draw.page.stat().st_size / 1e6:.1f} MB",

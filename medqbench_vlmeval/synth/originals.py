@@ -33,7 +33,7 @@ from medqbench_vlmeval.errors import BadInput, RunFailed, did_you_mean
 from medqbench_vlmeval.files import MAX_FILE_BYTES, MissingFile, read_bytes, reading, storable
 from medqbench_vlmeval.steps import counted
 from medqbench_vlmeval.synth.burned_in import shows_text
-from medqbench_vlmeval.synth.catalogue import Source
+from medqbench_vlmeval.synth.catalogue import GREY, Source
 from medqbench_vlmeval.synth.images import Picture
 from medqbench_vlmeval.synth.own_files import NOTES, NOUNS, PLANES, ImageFile, Pixels, Window, open_image, percentiles
 
@@ -45,7 +45,6 @@ MAX_FRAMES = 10_000
 CT_FIELD_MM = 350.0
 """The longer side of a CT section whose pixel pitch is not known."""
 
-_COLOUR = ("Histopathology", "Endoscopy", "Fundus")
 _COLUMNS = ("path", "modality", "noun", "frame", "crop", "window", "plane", "group")
 
 Box: TypeAlias = tuple[float, float, float, float]
@@ -271,7 +270,7 @@ def _picture(file: ImageFile, at: int, asked: _Asked) -> tuple[Picture, float, s
 def _expected(pixels: Pixels, modality: str) -> Pixels:
     """Grey or colours, whichever pictures of the modality have. NotShown for colours where grey is expected: more than
     1% of the pixels have channels that differ by more than 24 of 255."""
-    if modality in _COLOUR:
+    if modality not in GREY:
         return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
     if pixels.ndim == 2:
         return pixels

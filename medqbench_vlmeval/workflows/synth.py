@@ -9,48 +9,73 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.benchmark import SEVERITIES
+from medqbench_vlmeval.benchmark import SEVERITIES, Split, Task
+from medqbench_vlmeval.data.sources import hub_file
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of, write_text, writing
 from medqbench_vlmeval.report.figures.contact_sheet import write_contact_sheet
 from medqbench_vlmeval.report.text import markdown_text
 from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.synth.calibration import read_strengths
-from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, recalibrated
+from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, Degradation, recalibrated
 from medqbench_vlmeval.synth.originals import Originals, read_originals
 from medqbench_vlmeval.synth.plan import Plan, make_plan
 from medqbench_vlmeval.synth.produce import IMAGES, Produced, produce
 
 CARD, SHEET = "README.md", "contact_sheet.png"
 _PRIVATE = ("source", "path", "frame", "made smaller by", "notes")
-_TASKS = {"perception": "medqbench_QA", "no-reference": "medqbench_description"}
-_TASKS |= {"comparative": "medqbench_paired_description"}
+_TASKS = (Task.PERCEPTION, *Task.REASONING.parts)
 
 
 @dataclass(frozen=True)
-class SynthRequest:
-    """A set that is asked for: see ``originals.read_originals`` for how ``images`` are read, and ``plan.make_plan`` for
-    what is made of them. ``strict`` refuses where an image cannot be used, instead of leaving it out."""
+class OwnImages:
+    """Images that are to be read (see ``originals.read_originals``), and the file of ``strengths`` that readers gave
+    the degradations, None for the catalogue's own."""
 
     images: Path
-    out: Path
+    _: KW_ONLY
     table: Path | None = None
     modality: str | None = None
     frames: str = "middle"
     plane: str | None = None
     crop: tuple[float, float, float, float] | None = None
     mask: Path | None = None
+    strengths: Path | None = None
+
+    def read(self) -> Originals:
+        """The images. Raises BadInput as ``originals.read_originals``."""
+        return read_originals(
+            self.images,
+            table=self.table,
+            modality=self.modality,
+            frames=self.frames,
+            plane=self.plane,
+            crop=self.crop,
+            mask=self.mask,
+        )
+
+    def catalogue(self) -> tuple[Degradation, ...]:
+        """All degradations at their strengths. Raises BadInput where the file is no file of strengths."""
+        return recalibrated(DEGRADATIONS.values(), read_strengths(self.strengths) if self.strengths else {})
+
+
+@dataclass(frozen=True)
+class SynthRequest(OwnImages):
+    """A set that is asked for: see ``plan.make_plan`` for what is made of the images. ``strict`` refuses where an image
+    cannot be used, instead of leaving it out."""
+
+    out: Path
+    _: KW_ONLY
     seed: int = 0
     per_image: int = 6
     dev_share: float = 0.2
     degradations: tuple[str, ...] | None = None
     together: bool = False
-    strengths: Path | None = None
     name: str = "synth"
     workers: int = 1
     strict: bool = False
@@ -92,16 +117,7 @@ def make_set(request: SynthRequest, dry: bool = False) -> SynthSet:
     anything but the same set or its beginning; RunFailed where it cannot be written. MissingDependency where a file
     takes a package that is not installed.
     """
-    known = recalibrated(DEGRADATIONS.values(), read_strengths(request.strengths) if request.strengths else {})
-    read = read_originals(
-        request.images,
-        table=request.table,
-        modality=request.modality,
-        frames=request.frames,
-        plane=request.plane,
-        crop=request.crop,
-        mask=request.mask,
-    )
+    known, read = request.catalogue(), request.read()
     if request.strict and read.skipped:
         first = read.skipped[0]
         raise BadInput(
@@ -163,10 +179,10 @@ def _card(request: SynthRequest, read: Originals, plan: Plan) -> str:
     faults: dict[tuple[str, str], Counter[str]] = {}
     for planned in plan.pictures:
         faults.setdefault((planned.source.modality, planned.fault), Counter())[planned.severity] += 1
-    splits = ("test", "dev")
+    splits = (Split.TEST, Split.DEV)
     tasks = {
-        task: {split: name for split in splits if (name := f"{stem}_{split}.tsv") in plan.tables}
-        for task, stem in _TASKS.items()
+        task.value: {of.value: name for of in splits if (name := hub_file(task, of).name) in plan.tables}
+        for task in _TASKS
     }
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False, trim_blocks=True)  # noqa: S701
     return environment.get_template("synth_card.md.j2").render(

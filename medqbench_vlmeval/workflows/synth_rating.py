@@ -43,9 +43,11 @@ from medqbench_vlmeval.synth.catalogue import (
     of_modality,
     recalibrated,
 )
+from medqbench_vlmeval.synth.originals import Originals
 from medqbench_vlmeval.synth.plan import Plan
 from medqbench_vlmeval.synth.produce import IMAGES, produce
 from medqbench_vlmeval.workflows.rating_sheets import KEY_ENDING, RATING_ID, mark_of, read_table, spelled
+from medqbench_vlmeval.workflows.synth import OwnImages
 
 PAGE, STRENGTHS, REPORT = "rating.html", "strengths.json", "calibration.json"
 _KEY = f"rating{KEY_ENDING}"
@@ -81,6 +83,19 @@ class _Shown:
     def mark(self) -> float:
         """What the simulator would say: 2 undegraded, 1 mild, 0 severe."""
         return min(max(1.0 - self.position, 0.0), 2.0) if self.degradation else 2.0
+
+
+def rate_images(
+    own: OwnImages,
+    out: Path,
+    n: int = 12,
+    seed: int = 0,
+    workers: int = 1,
+    degradations: Collection[str] | None = None,
+) -> tuple[Originals, ImageDraw]:
+    """Read a user's own images and write the readers' page of them (see :func:`draw_image_ratings`)."""
+    taken, read = own.catalogue(), own.read()
+    return read, draw_image_ratings(read.sources, out, n, seed, workers, degradations, taken)
 
 
 def draw_image_ratings(
