@@ -1,7 +1,7 @@
 """Makes the pictures and figures of ``docs/simulated.md`` from the sources that ``synth_sources.py`` gathers.
 
     python scripts/synth_sources.py SOURCES
-    python scripts/make_simulated_validity.py SOURCES
+    python -m scripts.make_simulated_validity SOURCES
 
 For each degradation of the catalogue: a strip (none, mild, moderate, severe) below ``docs/pictures/synth``, and its
 measures, the mean over the modality's sources and two draws, between the two marks of the page.
@@ -19,7 +19,7 @@ from skimage.transform import resize
 
 from medqbench_vlmeval.synth.catalogue import Degradation, of_modality
 from medqbench_vlmeval.synth.images import Picture
-from medqbench_vlmeval.synth.measures import MEASURES
+from scripts.measures import MEASURES
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, STRIPS = DOCS / "simulated.md", DOCS / "pictures" / "synth"

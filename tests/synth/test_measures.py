@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.synth.measures import MEASURES, gradient, psnr, ssim
+from scripts.measures import MEASURES, gradient, psnr, ssim
 
 
 def _flat(value: int, shape: tuple[int, ...] = (16, 16)) -> np.ndarray:

@@ -15,7 +15,7 @@ from skimage.transform import resize
 from medqbench_vlmeval.synth import images
 from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, SOURCES, STRUCTURES, Degradation
 from medqbench_vlmeval.synth.images import Picture
-from medqbench_vlmeval.synth.measures import MEASURES
+from scripts.measures import MEASURES
 
 ROWS = pytest.mark.parametrize("row", DEGRADATIONS.values(), ids=DEGRADATIONS)
 GRADES = ("mild", "moderate", "severe")
