@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from medqbench_vlmeval.workflows.synth_rating import calibrate_to_readers
 from tests.report.test_page_browser import CHROMIUM, Visit, playwright
+from tests.report.test_rating_page_browser import Rate, begun, press
 from tests.workflows.synth_readers import by_thresholds, drawn, key_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
@@ -24,17 +25,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-Rate = Callable[..., Visit]
-
-
 @pytest.fixture
 def visit_to(browser: Any, folder: Path) -> Iterator[Rate]:
     """Opens the page as a reader; all pages must have stayed quiet in the end."""
@@ -42,20 +32,11 @@ def visit_to(browser: Any, folder: Path) -> Iterator[Rate]:
 
     def start(rater: str = "Reader 1", **options: Any) -> Visit:
         visits.append(Visit(browser, folder / "rating.html", **options))
-        page = visits[-1].open()
-        if rater:
-            page.fill("#name", rater)
-            page.keyboard.press("Enter")
-        return visits[-1]
+        return begun(visits[-1], rater)
 
     yield start
     for visit in visits:
         visit.close()
-
-
-def press(page: Any, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
 
 
 def saved(page: Any, to: Path, button: str = "#json") -> Path:

@@ -48,15 +48,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 Rate = Callable[..., Visit]
+
+
+def begun(visit: Visit, rater: str) -> Visit:
+    """A rating page that is opened; with a rater's name, at the first thing to rate."""
+    page = visit.open()
+    if rater:
+        page.fill("#name", rater)
+        page.keyboard.press("Enter")
+    return visit
 
 
 @pytest.fixture
@@ -67,11 +68,7 @@ def visit_to(browser: Any, folder: Path) -> Iterator[Rate]:
     def start(name: str = "shown", rater: str = "Anna", script: str = "") -> Visit:
         visits.append(Visit(browser, folder / f"{name}.html"))
         visits[-1].context.add_init_script(script)
-        page = visits[-1].open()
-        if rater:
-            page.fill("#name", rater)
-            page.keyboard.press("Enter")
-        return visits[-1]
+        return begun(visits[-1], rater)
 
     yield start
     for visit in visits:

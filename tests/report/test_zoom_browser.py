@@ -18,7 +18,7 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.page import write_page
 from tests import make
 from tests.report import page_runs
-from tests.report.test_page_browser import CHROMIUM, Visit, browser, playwright  # noqa: F401
+from tests.report.test_page_browser import CHROMIUM, Visit, playwright
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
@@ -60,7 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def visit_to(browser: Any, made: Path) -> Iterator[Open]:  # noqa: F811
+def visit_to(browser: Any, made: Path) -> Iterator[Open]:
     visits: list[Visit] = []
 
     def start(page: Path = made, **options: Any) -> Visit:
