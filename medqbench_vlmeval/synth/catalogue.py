@@ -1,4 +1,4 @@
-"""The catalogue: source pictures, what is looked for in each modality, and degradations with their words.
+"""The catalogue: what is looked for in each modality, and degradations with their words; and what is planned of them.
 
 It is read from ``catalogue.json``. Parameters are physical and carry their unit in the function that takes them (see
 its docstring). 'mild' is meant to be seen by an expert and to leave the picture usable, 'severe' to make it useless
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.resources import files
@@ -35,20 +35,16 @@ _CATALOGUE: Mapping[str, Any] = json.loads((files(__package__) / "catalogue.json
 @dataclass(frozen=True)
 class Source:
     """One undegraded picture. ``noun`` is how a question names it ('axial brain MRI slice'), ``kind`` the value of the
-    ``source`` column without degradation ('authentic', 'phantom' or 'procedural'). ``package`` carries the original, ""
-    for a user's own. ``shows`` are the keys of the two degradations that the embedded set shows on it; it leaves
-    sources that show none out. ``group`` is what sources of one file or patient share (frames, slices): a split holds
-    all of a group or none; without it a source is its own group."""
+    ``source`` column without degradation ('authentic', 'phantom' or 'procedural'). ``group`` is what sources of one
+    file or patient share (frames, slices): a split holds all of a group or none; without it a source is its own group.
+    """
 
     key: str
     modality: str
     noun: str
     kind: str
     origin: str
-    package: str
-    licence: str
     load: partial[Picture]
-    shows: tuple[str, ...] = ()
     group: str = ""
 
 
@@ -138,22 +134,6 @@ class Structures:
     clean: str
 
 
-@dataclass(frozen=True)
-class Clinical:
-    """A question of MedQ-Deg's kind on one source, five options in display order and the right one's letter; ``types``
-    maps the names of its degradation types, MedQ-Deg's where they are known, to the keys of ours that make them."""
-
-    source: str
-    question: str
-    options: tuple[str, ...]
-    answer: str
-    types: Mapping[str, str]
-
-
-def _source(picture: str, arguments: list[Any], shows: Sequence[str] = (), **fields: str) -> Source:
-    return Source(**fields, shows=tuple(shows), load=partial(resolve_name(picture), *arguments))
-
-
 def _by_modality(key: str, modalities: Mapping[str, Any] = MappingProxyType({}), **row: Any) -> list[dict[str, Any]]:
     """A general row is one of each of its ``modalities`` that has structures, with the fields that are told there."""
     if not modalities:
@@ -163,20 +143,13 @@ def _by_modality(key: str, modalities: Mapping[str, Any] = MappingProxyType({}),
     return [{**row, "key": f"{short[name]}-{key}", "modality": name, **own} for name, own in each]
 
 
-SOURCES = {row["key"]: _source(**row) for row in _CATALOGUE["sources"]}
 DEGRADATIONS = {row["key"]: Degradation(**row) for rows in _CATALOGUE["degradations"] for row in _by_modality(**rows)}
-CLINICAL = tuple(Clinical(**row) for row in _CATALOGUE["clinical"])
 STRUCTURES = {modality: Structures(**row) for modality, row in _CATALOGUE["structures"].items()}
 
 
 def of_modality(modality: str) -> tuple[Degradation, ...]:
     """The catalogue's degradations of one modality, in the catalogue's order."""
     return tuple(row for row in DEGRADATIONS.values() if row.modality == modality)
-
-
-def embedded(modality: str) -> tuple[Degradation, ...]:
-    """The degradations of one modality that the embedded set knows; new rows of the catalogue do not change it."""
-    return tuple(DEGRADATIONS[key] for key in _CATALOGUE["embedded"][modality])
 
 
 def recalibrated(degradations: Iterable[Degradation], strengths: Strengths) -> tuple[Degradation, ...]:

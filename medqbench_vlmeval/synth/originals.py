@@ -210,7 +210,7 @@ class _Gathered:
         load = partial(load_original, str(one.path.absolute()), frame, asked, key)
         # Named by a picture of it, so that no name and no tag is told.
         group = self.groups.setdefault(one.group or file.study or one.name, key)
-        self.sources.append(Source(key, asked.modality, noun, "authentic", key, "", "", load, group=group))
+        self.sources.append(Source(key, asked.modality, noun, "authentic", key, load, group=group))
         self.originals.append(Original(key, one.name, frame + 1, factor, (*file.notes, *notes)))
         return asked
 

@@ -91,13 +91,12 @@ def make_plan(
     together: bool = False,
     name: str = "synth",
     known: Mapping[str, Degradation] = DEGRADATIONS,
-    reasoning_share: float = 1.0,
 ) -> Plan:
     """The pictures and the published files' rows of a benchmark from ``sources``; their pixels are not read.
 
     Each source gives ``per_image`` pictures (at least 3; from 8 on each source has questions of all three types), each
-    with one question, and, for a share ``reasoning_share`` (0-1) of the sources, a description of one picture of each
-    severity, a coarse and a fine pair, the better picture first in one of them. Sources with the same key count once.
+    with one question, and a description of one picture of each severity, a coarse and a fine pair, the better picture
+    first in one of them. Sources with the same key count once.
     A share ``dev_share`` (0 to below 1) of the groups of sources goes to the dev split; a split without any has no
     tables. ``degradations`` are the keys to be used, ``known`` the catalogue, perhaps with readers' strengths.
     ``together`` puts two degradations on each picture that is asked what it shows: a weaker second one, or two of the
@@ -107,13 +106,10 @@ def make_plan(
     without a degradation.
     """
     faults = _faults(sources, degradations, known)
-    for option, is_right, takes in (
-        ("--per-image", per_image >= 3, "a whole number from 3 on"),
-        ("--dev-share", 0.0 <= dev_share < 1.0, "a number from 0 to below 1"),
-        ("--reasoning-share", 0.0 <= reasoning_share <= 1.0, "a number from 0 to 1"),
-    ):
-        if not is_right:
-            raise BadInput(f"{option} takes {takes}.")
+    if per_image < 3:
+        raise BadInput("--per-image takes a whole number from 3 on.")
+    if not 0.0 <= dev_share < 1.0:
+        raise BadInput("--dev-share takes a number from 0 to below 1.")
     by_key = {source.key: source for source in sorted(sources, key=lambda of: (of.key, of.origin), reverse=True)}
     dev = _dev_groups({source.group or source.key for source in sources}, seed, dev_share)
     pictures: list[Planned] = []
@@ -123,8 +119,7 @@ def make_plan(
         asked = _Scene(source, faults[source.modality], seed).ask(per_image, together)
         rows = {Task.PERCEPTION: [question_row(_index(name, "p", seed, of[0]), *of) for of in asked]}
         planned = sorted((picture for picture, *_ in asked), key=lambda picture: picture.file_name)
-        if _place(seed, "reasoning", key) < reasoning_share:
-            rows |= _reasoning(source, seed, planned, name)
+        rows |= _reasoning(source, seed, planned, name)
         pictures += planned
         for task, of in rows.items():
             tables.setdefault(hub_file(task, split).name, []).extend(of)
@@ -301,7 +296,7 @@ class _Scene:
         pictures |= {grade: self._picture((of,), grade) for grade, of in zip(GRADES, (fault, second), strict=True)}
         order, wording = self._shuffled([*pictures]), int(self.rng.integers(texts.WORDINGS))
         asked = None if rated else fault
-        return [(of, texts.how_of(self.source.noun, at, asked, order, wording)) for at, of in pictures.items()]
+        return [(of, texts.how(self.source.noun, at, asked, order, wording)) for at, of in pictures.items()]
 
     def _which(self, n: int, clean: bool, together: bool) -> list[_Asked]:
         nothing = clean or self.rng.random() < 0.8
@@ -321,7 +316,7 @@ class _Scene:
             named, pictures = [*named, ()], [*pictures, self._picture()]
         options, wording = tuple(self._shuffled([*map(texts.what_name, named)])), int(self.rng.integers(texts.WORDINGS))
         return [
-            (picture, texts.which_of(self.source.noun, right, options, wording))
+            (picture, texts.which(self.source.noun, right, options, wording))
             for picture, right in zip(pictures, named, strict=True)
         ]
 

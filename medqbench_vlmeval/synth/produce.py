@@ -42,7 +42,7 @@ from medqbench_vlmeval.files import (
     writing,
 )
 from medqbench_vlmeval.steps import step
-from medqbench_vlmeval.synth.catalogue import Planned
+from medqbench_vlmeval.synth.catalogue import Planned, Source
 from medqbench_vlmeval.synth.images import Bytes, Picture
 from medqbench_vlmeval.synth.plan import Plan, Row
 
@@ -105,7 +105,7 @@ def produce(plan: Plan, out: Path, workers: int, settings: Mapping[str, object] 
     tables = {name: table_text(rows) for name, rows in plan.tables.items() if rows}
     begun: dict[str, Any] = {"seed": plan.seed, "settings": dict(settings or {}), "versions": _versions()}
     begun["tables"] = {name: sha256_text(text) for name, text in tables.items()}
-    begun["sources"] = {planned.source.key: _source_json(planned) for planned in plan.pictures}
+    begun["sources"] = {planned.source.key: _source_json(planned.source) for planned in plan.pictures}
     recipes = {planned.file_name: recipe_json(planned) for planned in plan.pictures}
     key = sha256_text(json.dumps([begun, recipes], sort_keys=True))
     files = (*(out / name for name in tables), out / PROVENANCE)
@@ -162,11 +162,9 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _source_json(planned: Planned) -> dict[str, str]:
+def _source_json(source: Source) -> dict[str, str]:
     """What may be told of a source: nothing of a user's file but its modality."""
-    own = planned.source
-    told = {"modality": own.modality, "noun": own.noun, "kind": own.kind}
-    return told | ({"package": own.package, "licence": own.licence, "origin": own.origin} if own.package else {})
+    return {"modality": source.modality, "noun": source.noun, "kind": source.kind}
 
 
 def recipe_json(planned: Planned) -> dict[str, Any]:

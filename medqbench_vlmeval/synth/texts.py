@@ -50,23 +50,9 @@ def yes_or_no(noun: str, yes: bool, fault: Degradation | None, yes_first: bool, 
     return Question(text, ("Yes", "No") if yes_first else ("No", "Yes"), "Yes" if yes else "No", scope)
 
 
-def which(
-    noun: str, present: Degradation | None, known: Sequence[Degradation], n: int, place: int, rng: np.random.Generator
-) -> Question:
-    """'Which degradation is most prominent in this <noun>?' with the right answer at position ``place``. Distractors
-    are other degradations of the same modality; 'No visible degradation' is among the options of every four-option
-    question. ``n`` is the number of options, 3 or 4."""
-    others = [title(d.name) for d in known if d is not present]
-    wrong = [others[int(i)] for i in rng.permutation(len(others))][: n - 1]
-    if present is not None and n == 4:
-        wrong[int(rng.integers(3))] = NOTHING
-    right = title(present.name) if present else NOTHING
-    return which_of(noun, (present,) if present else (), (*wrong[:place], right, *wrong[place:]))
-
-
-def which_of(noun: str, present: Sequence[Degradation], options: tuple[str, ...], wording: int = 0) -> Question:
-    """The same question with given ``options``, which :func:`what_name` wrote; where one names two degradations, it
-    asks which two there are. The right one names those that are ``present``."""
+def which(noun: str, present: Sequence[Degradation], options: tuple[str, ...], wording: int = 0) -> Question:
+    """'Which degradation is most prominent in this <noun>?' with ``options`` that :func:`what_name` wrote; where one
+    names two degradations, it asks which two there are. The right one names those that are ``present``."""
     name = "which_two" if any(_BOTH in option for option in options) else "which"
     specific = any(fault.scope != "general" for fault in present)
     scope = "modality-specific" if specific else "general"
@@ -81,18 +67,10 @@ def what_name(present: Sequence[Degradation]) -> str:
     return title(_BOTH.join(sorted(fault.name for fault in present))) if present else NOTHING
 
 
-def how(noun: str, severity: str, fault: Degradation | None, place: int, rng: np.random.Generator) -> Question:
+def how(noun: str, severity: str, fault: Degradation | None, order: Sequence[str], wording: int = 0) -> Question:
     """'How severe is the <degradation> in this <noun>?' with None, Mild and Severe. Without ``fault`` 'How would you
-    rate the overall quality of this <noun>?' with Good, Usable and Reject. The right option is at ``place``, the others
-    are in random order."""
-    others = [grade for grade in _RANK if grade != severity]
-    order = [others[int(i)] for i in rng.permutation(2)]
-    order.insert(place, severity)
-    return how_of(noun, severity, fault, order)
-
-
-def how_of(noun: str, severity: str, fault: Degradation | None, order: Sequence[str], wording: int = 0) -> Question:
-    """The same question with its options in the ``order`` of their severities."""
+    rate the overall quality of this <noun>?' with Good, Usable and Reject. Options stand in the ``order`` of their
+    severities."""
     text, scale, scope = _way("how_good", wording).format(noun=noun), _RATINGS, "general"
     if fault is not None:
         text, scale, scope = _way("how_severe", wording).format(noun=noun, amount=fault.amount), _AMOUNTS, fault.scope

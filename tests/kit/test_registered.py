@@ -6,9 +6,9 @@ import pytest
 
 from medqbench_vlmeval.data.registered import register
 from medqbench_vlmeval.kit.runner import run
-from medqbench_vlmeval.synth.catalogue import SOURCES
 from medqbench_vlmeval.synth.plan import make_plan
 from medqbench_vlmeval.synth.produce import produce
+from scripts.build_mini import SOURCES
 from tests import commands
 from tests.kit.runs import newest, score_of
 

@@ -24,7 +24,7 @@ def broken(seed: int, modality: str) -> Picture:
 
 def source(number: int, modality: str = "MRI", load=ramp) -> Source:
     made = partial(load, number, modality)
-    return Source(f"s{number:03d}", modality, "slice", "authentic", f"patient {number}/scan.png", "", "", made)
+    return Source(f"s{number:03d}", modality, "slice", "authentic", f"patient {number}/scan.png", made)
 
 
 def plan(n: int = 4, modality: str = "MRI", load=ramp, seed: int = 7) -> Plan:

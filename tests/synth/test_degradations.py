@@ -9,8 +9,9 @@ import pytest
 
 from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.synth import endoscopy, optics, slides
-from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, embedded, of_modality
+from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, of_modality
 from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, to_display, to_light
+from scripts.build_mini import embedded
 
 GREY = ("CT", "MRI", "X-ray", "Ultrasound")
 

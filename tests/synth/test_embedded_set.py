@@ -14,8 +14,9 @@ from PIL import Image
 from medqbench_vlmeval.benchmark import MODALITIES, Split, Task
 from medqbench_vlmeval.data.sources import hub_file
 from medqbench_vlmeval.synth.catalogue import Planned
-from medqbench_vlmeval.synth.embedded_set import TABLES, degree_pictures, encode, pictures, render, write_mini
+from medqbench_vlmeval.synth.produce import encode, render
 from medqbench_vlmeval.synth.texts import compare
+from scripts.build_mini import TABLES, degree_pictures, pictures, write_mini
 from tests.data.rows import MINI, mini_rows
 
 PERCEPTION, SINGLE, PAIRS, DEGREES_TABLE = TABLES

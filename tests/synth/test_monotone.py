@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from skimage.transform import resize
 
-from medqbench_vlmeval.synth import images
-from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, SOURCES, STRUCTURES, Degradation
-from medqbench_vlmeval.synth.images import Picture
+from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, STRUCTURES, Degradation
+from medqbench_vlmeval.synth.images import Picture, package
+from scripts import source_pictures
+from scripts.build_mini import SOURCES
 from scripts.measures import MEASURES
 
 ROWS = pytest.mark.parametrize("row", DEGRADATIONS.values(), ids=DEGRADATIONS)
@@ -25,13 +26,13 @@ SEEN_LEVELS, SEEN_SHARE = 4, 0.002
 
 
 def _echo() -> Picture:
-    frame = images.package("pydicom").dcmread(images._file_of("pydicom.data", "test_files/examples_ybr_color.dcm"))
+    frame = package("pydicom").dcmread(source_pictures.file_of("pydicom.data", "test_files/examples_ybr_color.dcm"))
     return Picture(frame.pixel_array[12][20:216, 60:256, 0].astype(np.float64) / 255.0, "Ultrasound")
 
 
 def _radiograph(seed: int) -> Picture:
     """The drawn section as film: from air, black, to bone, white."""
-    return Picture(np.clip((images.abdomen(seed).pixels + 1000.0) / 1900.0, 0.0, 1.0) * 0.9 + 0.05, "X-ray")
+    return Picture(np.clip((source_pictures.abdomen(seed).pixels + 1000.0) / 1900.0, 0.0, 1.0) * 0.9 + 0.05, "X-ray")
 
 
 LOADERS = {

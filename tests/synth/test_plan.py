@@ -37,7 +37,7 @@ def never() -> NoReturn:
 def source(number: int, modality: str, group: str = "") -> Source:
     load: partial[Picture] = partial(never)
     key = hashlib.sha256(f"{number} {modality}".encode()).hexdigest()[:16]
-    return Source(key, modality, f"{modality} image", "authentic", f"a/{number}.png", "", "", load, group=group)
+    return Source(key, modality, f"{modality} image", "authentic", f"a/{number}.png", load, group=group)
 
 
 def some(n: int, modalities: Sequence[str] = MODALITIES) -> list[Source]:
@@ -287,13 +287,6 @@ def test_a_seldom_degradation_alone_gives_questions_without_distractors() -> Non
     assert {row["degradation"] for row in asked} == {"none", "ring artifacts"}
 
 
-def test_a_share_of_the_images_has_reasoning_rows() -> None:
-    plan = plan_of(some(300), per_image=3, reasoning_share=0.25)
-    sources = {by_path(plan)[row["image_path"]].source.key for row in rows(plan, "description")}
-    assert 50 < len(sources) < 100  # of 300, three standard deviations (7.5) about 75
-    assert len(rows(plan, "paired_description")) == 2 * len(sources)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -301,7 +294,6 @@ def test_a_share_of_the_images_has_reasoning_rows() -> None:
         ({"per_image": 2}, "--per-image"),
         ({"dev_share": 1.0}, "--dev-share"),
         ({"dev_share": float("nan")}, "--dev-share"),
-        ({"reasoning_share": 1.5}, "--reasoning-share"),
         ({"degradations": {"ct-rings"}}, "'ct-rings'.*ct-ring"),
         ({"degradations": {"mr-bias"}}, "no degradation for CT"),
         ({"sources": [source(1, "PET")]}, "no degradation for PET"),

@@ -11,15 +11,15 @@ from medqbench_vlmeval.answers.conclusion import conclusion_of
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge.rules import RulesJudge
 from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, STRUCTURES, Degradation, Planned, Source, alike
-from medqbench_vlmeval.synth.images import colon
-from medqbench_vlmeval.synth.texts import compare, describe, which_of
+from medqbench_vlmeval.synth.texts import compare, describe, which
+from scripts.source_pictures import colon
 
 LEVELS = {"none": "good", "mild": "usable", "severe": "reject"}
 
 
 def picture(fault: Degradation | None, grade: str = "none", modality: str = "CT", **also: object) -> Planned:
     modality = fault.modality if fault else modality
-    own = Source("k", modality, f"{modality} image", "authentic", "k", "", "", partial(colon, 1))
+    own = Source("k", modality, f"{modality} image", "authentic", "k", partial(colon, 1))
     return Planned(own, fault, grade, (1, 2), **also)  # type: ignore[arg-type]
 
 
@@ -67,10 +67,10 @@ def test_the_question_for_two_degradations_does_not_care_for_their_order() -> No
     ring, noise = DEGRADATIONS["ct-ring"], DEGRADATIONS["ct-noise"]
     options = ("No visible degradation", "Low-dose noise together with ring artifacts")
     for pair in ((ring, noise), (noise, ring)):
-        question = which_of("slice", pair, options)
+        question = which("slice", pair, options)
         assert (question.right, question.scope) == (options[1], "modality-specific")
         assert question.text == "Which two degradations does this slice show?"
-    assert which_of("slice", (), options).right == options[0]
+    assert which("slice", (), options).right == options[0]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def small(modality: str, seed: int) -> Picture:
 
 def source(modality: str, seed: int) -> Source:
     of, noun = f"{modality}-secret-{seed}", f"{modality} image"
-    return Source(of, modality, noun, "authentic", "ward/secret.dcm", "", "", partial(small, modality, seed))
+    return Source(of, modality, noun, "authentic", "ward/secret.dcm", partial(small, modality, seed))
 
 
 SOURCES = (source("CT", 1), source("CT", 2), source("Endoscopy", 3))
