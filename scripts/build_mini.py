@@ -75,9 +75,9 @@ def pictures() -> dict[str, tuple[Planned, ...]]:
         cells: list[tuple[Original, Degradation | None, str]] = [(source, None, "none") for source in sources]
         for severity in GRADES:
             cells += [(source, DEGRADATIONS[source.shows[i]], severity) for i in (0, 1) for source in sources]
-        numbers = np.random.default_rng([SEED, m]).permutation(len(cells))
+        numbers = (np.random.default_rng([SEED, m]).permutation(len(cells)) + 1).tolist()
         by_modality[modality] = tuple(
-            Planned(source, degradation, severity, (SEED, 100 * (m + 1) + int(number) + 1))
+            Planned(source, degradation, severity, (SEED, 100 * (m + 1) + number), f"{modality.lower()}-{number:02d}")
             for (source, degradation, severity), number in zip(cells, numbers, strict=True)
         )
     return by_modality

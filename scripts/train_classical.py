@@ -206,7 +206,9 @@ def _make(source: Source, loaded: Picture, use: str, fault: Degradation | None, 
     # Parameters that are shares end at 1.
     most = 1.0 if fault.key == "us-speckle" else 1.02
     scale = min(float(np.exp(rng.uniform(-0.2, 0.2))), most) if use == "train" else 1.0
-    return _bytes_of(fault.degrade(picture, grade, rng, scale))
+    name, value = next(iter(fault.parameters[grade].items()))
+    moved = {**fault.parameters, grade: {**fault.parameters[grade], name: scale * value}}
+    return _bytes_of(replace(fault, parameters=moved).degrade(picture, grade, rng))
 
 
 def shown_of(original: Original, source: Source, cache: Path | None) -> list[Shown]:

@@ -123,18 +123,10 @@ def read_difficulty(text: str) -> str:
     return text.strip()
 
 
-@dataclass(frozen=True)
-class QuestionTypeValue:
-    """What a value of the question type's column says; other axes may be folded into it."""
-
-    question_type: str | None
-    severity: str | None
-    scope: str | None
-
-
 @_remembered
-def read_question_type(text: str) -> QuestionTypeValue:
-    """Read 'Yes/No', 'yes_or_no', 'WHAT', 'general_how_mild' and the like; the 'no' of yes-or-no is no severity."""
+def read_question_type(text: str) -> tuple[str | None, str | None, str | None]:
+    """Question type, severity and scope: 'Yes/No', 'yes_or_no', 'WHAT', 'general_how_mild' and the like, as other axes
+    may be folded into the type's column; the 'no' of yes-or-no is no severity."""
     rest, count = _YES_OR_NO.subn(" ", " ".join(words(text)))
     remaining = rest.split()
     types = {_TYPE_WORDS[word] for word in remaining if word in _TYPE_WORDS}
@@ -144,7 +136,7 @@ def read_question_type(text: str) -> QuestionTypeValue:
     scope = _scope_of(others)
     known = _GENERAL_WORDS | _SPECIFIC_WORDS | _SCOPE_FILLERS
     severity = _severity_of([word for word in others if word not in known])
-    return QuestionTypeValue(types.pop() if len(types) == 1 else None, severity, scope)
+    return types.pop() if len(types) == 1 else None, severity, scope
 
 
 def infer_question_type(question: str, options: Mapping[str, str]) -> str:

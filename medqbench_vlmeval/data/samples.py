@@ -256,12 +256,11 @@ class SampleBuilder:
                 axes["category"] = category
             return {**axes, "pair": cells.get("pair")}
         typed = cells.get("question_type", "")
-        value = read_question_type(typed)
-        for meaning, folded in (("severity", value.severity), ("scope", value.scope)):
+        question_type, *others = read_question_type(typed)
+        for meaning, folded in zip(("severity", "scope"), others, strict=True):
             if folded and meaning not in self._columns.names:
                 axes[meaning] = folded
                 self._folded.add(meaning)
-        question_type = value.question_type
         if question_type is None and self._task.is_choice:
             question_type = infer_question_type(cells.get("question", ""), options)
             self._inferred_types += 1

@@ -77,20 +77,17 @@ class Degradation:
         moderate = {name: round(sqrt(mild[name] * severe[name]), 4) for name in mild}
         return {"mild": mild, "moderate": moderate, "severe": severe}[grade]
 
-    def degrade(self, picture: Picture, grade: str, rng: np.random.Generator, scale: float = 1.0) -> Picture:
-        """``picture`` at the severity ``grade`` ('mild', 'moderate' or 'severe'). ``scale`` moves the first parameter
-        by that factor: calibration uses it to see other strengths than the ones of the embedded set."""
-        parameters = dict(self.strength(grade))
-        parameters[next(iter(parameters))] *= scale
-        degraded: Picture = resolve_name(self.function)(picture, rng, **parameters)
+    def degrade(self, picture: Picture, grade: str, rng: np.random.Generator) -> Picture:
+        """``picture`` at the severity ``grade`` ('mild', 'moderate' or 'severe')."""
+        degraded: Picture = resolve_name(self.function)(picture, rng, **self.strength(grade))
         return degraded
 
 
 @dataclass(frozen=True)
 class Planned:
     """One picture of the set. ``seed`` starts its own generator, so that each can be made alone; ``stem`` begins the
-    file's name, which is else modality and seed. ``also`` is a second degradation, put on after the first at
-    ``also_severity``, which is not above ``severity``."""
+    file's name. ``also`` is a second degradation, put on after the first at ``also_severity``, which is not above
+    ``severity``."""
 
     source: Source
     degradation: Degradation | None
@@ -109,8 +106,7 @@ class Planned:
     @property
     def file_name(self) -> str:
         """Grey pictures are stored as PNG, colour pictures as high-quality JPEG. The name tells no answer."""
-        suffix = "png" if self.source.modality in GREY else "jpg"
-        return f"{self.stem or f'{self.source.modality.lower()}-{self.seed[1] % 100:02d}'}.{suffix}"
+        return f"{self.stem}.{'png' if self.source.modality in GREY else 'jpg'}"
 
     @property
     def fault(self) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
@@ -44,7 +44,7 @@ from medqbench_vlmeval.files import (
 from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.synth.catalogue import Planned, Source
 from medqbench_vlmeval.synth.images import Bytes, Picture
-from medqbench_vlmeval.synth.plan import Plan, Row
+from medqbench_vlmeval.synth.plan import Plan
 
 PROVENANCE = "PROVENANCE.json"
 IMAGES = "images"
@@ -63,15 +63,13 @@ class Produced:
 
     made: int
     kept: int
-    files: tuple[Path, ...] = field(default=())
+    files: tuple[Path, ...]
 
 
-def table_text(rows: Sequence[Row]) -> str:
-    """A TSV with a header line; quotes only where a cell needs them, lines end with a newline alone."""
+def table_text(rows: Sequence[Mapping[str, object]], delimiter: str = "\t") -> str:
+    """One row or more under a header line; quotes only where a cell needs them, lines end with a newline alone."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), delimiter="\t", quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows([rows[0], *(row.values() for row in rows)])
     return out.getvalue()
 
 
@@ -267,16 +265,14 @@ def _is_image(path: Path) -> bool:
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
     """Have the processes that are started use one thread for linear algebra: cores are shared by processes alone."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    before = {name: os.environ.pop(name) for name in _ONE_THREAD if name in os.environ}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in _ONE_THREAD:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

@@ -6,8 +6,6 @@ because names of files may tell patients.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -25,7 +23,7 @@ from medqbench_vlmeval.synth.calibration import read_strengths
 from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, Degradation, recalibrated
 from medqbench_vlmeval.synth.originals import Originals, read_originals
 from medqbench_vlmeval.synth.plan import Plan, make_plan
-from medqbench_vlmeval.synth.produce import IMAGES, Produced, produce
+from medqbench_vlmeval.synth.produce import IMAGES, Produced, produce, table_text
 
 CARD, SHEET = "README.md", "contact_sheet.png"
 _PRIVATE = ("source", "path", "frame", "made smaller by", "notes")
@@ -160,11 +158,8 @@ def _settings(request: SynthRequest) -> dict[str, object]:
 
 
 def _private_text(read: Originals) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(_PRIVATE)
-    writer.writerows((of.key, of.path, of.frame, of.factor, "; ".join(of.notes)) for of in read.originals)
-    return out.getvalue()
+    rows = ((of.key, of.path, of.frame, of.factor, "; ".join(of.notes)) for of in read.originals)
+    return table_text([dict(zip(_PRIVATE, row, strict=True)) for row in rows], ",")
 
 
 def _check_private(path: Path) -> None:
@@ -194,8 +189,7 @@ def _card(request: SynthRequest, read: Originals, plan: Plan) -> str:
         seed=plan.seed,
         calibrated=request.strengths is not None,
         tasks={task: files for task, files in tasks.items() if files},
-        files={name: tuple(of.items()) for name, of in counts.items()},
-        counts_of=counts,
+        files=counts,
         modalities=sorted({planned.source.modality for planned in plan.pictures}),
         faults=dict(sorted(faults.items())),
         severities=[of for of in SEVERITIES if any(counts_[of] for counts_ in faults.values())],
