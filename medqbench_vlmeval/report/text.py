@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.files import REPLACEMENT
-from medqbench_vlmeval.report.table import FEW_NOTE, Flat, Item, Table, flat, words
+from medqbench_vlmeval.report.table import FEW_NOTE, Item, Table, flat, words
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_TEMPLATES = Path(__file__).with_name("templates")
 
 CELL_LIMIT = 32_767  # UTF-16 units in one cell, fixed by the xlsx format
 SHEET_NAME_LIMIT = 31
@@ -38,7 +46,6 @@ _TO_LATEX = str.maketrans({
     # A bracket or a star behind the end of a table's line would be read as its option.
     "[": "{[}", "]": "{]}", "*": "{*}", "–": "--", "…": r"\ldots{}", REPLACEMENT: "?",
 })  # fmt: skip
-_ENDS = r"{{\scriptsize {{[}}{}, {}{{]}}}}"
 _LONG_NAME = 20
 # Fonts join these into dashes and foreign quotes.
 _LIGATURE = re.compile(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)|(?<=[?!])(?=`)")
@@ -115,6 +122,7 @@ def latex_text(text: str) -> str:
 class _Dialect:
     """How a language writes the parts of a cell; ``{}`` stands for what is escaped already."""
 
+    template: str
     escaped: Callable[[str], str]
     bold: str
     underlined: str
@@ -122,11 +130,17 @@ class _Dialect:
     ends: str
     few: str
 
-    def rows(self, table: Flat) -> Iterator[tuple[bool, list[str]]]:
-        """Each row's cells as text, and whether it is a heading, which has one cell."""
-        for look, items in table.rows:
-            cells = [self._cell(item) for item in items]
-            yield look == "heading", [self.heading.format(cells[0])] if look == "heading" else cells
+    def written(self, table: Table, **values: object) -> str:
+        """A table in the language's template, every text of it escaped."""
+        plain = flat(table, for_text=True)
+        rows = []
+        for look, items in plain.rows:
+            is_heading, cells = look == "heading", [self._cell(item) for item in items]
+            rows.append((is_heading, [self.heading.format(cells[0])] if is_heading else cells, items))
+        notes = [self.escaped(note) for note in (*plain.notes, *([FEW_NOTE] if plain.has_few else []))]
+        heads, title = [self.escaped(column.head) for column in plain.columns], self.escaped(plain.title)
+        values |= {"columns": plain.columns, "heads": heads, "title": title, "rows": rows, "notes": notes}
+        return template(_TEMPLATES / self.template).render(values).rstrip() + "\n"
 
     def _cell(self, item: Item) -> str:
         text = self.escaped(words(item, none="–"))
@@ -137,30 +151,17 @@ class _Dialect:
         few = self.few if item.few and item.value is not None else ""
         return text + few + self.escaped(item.mark) + (self.ends.format(*item.ends) if item.ends else "")
 
-    def notes(self, table: Flat) -> list[str]:
-        """The notes below a table."""
-        return [self.escaped(note) for note in (*table.notes, *([FEW_NOTE] if table.has_few else []))]
 
-
-_MARKDOWN = _Dialect(markdown_text, "**{}**", "_{}_", "*{}*", " ({} to {})", r"\*")
-_IN_LATEX = _Dialect(latex_text, r"\textbf{{{}}}", r"\underline{{{}}}", r"\textit{{{}}}", "", "$^{*}$")
-_HTML = _Dialect(lambda text: html.escape(one_line(text)), "<b>{}</b>", "<u>{}</u>", "<i>{}</i>", " ({} to {})", "*")
+_MARKDOWN = _Dialect("table.md.j2", markdown_text, "**{}**", "_{}_", "*{}*", " ({} to {})", r"\*")
+_IN_LATEX = _Dialect("table.tex.j2", latex_text, r"\textbf{{{}}}", r"\underline{{{}}}", r"\textit{{{}}}", "", "$^{*}$")
+_HTML = _Dialect(
+    "table.html.j2", lambda text: html.escape(one_line(text)), "<b>{}</b>", "<u>{}</u>", "<i>{}</i>", " ({} to {})", "*"
+)
 
 
 def markdown(table: Table) -> str:
     """A GitHub-flavoured table under its title as a heading, with its notes as a list; numbers stand right."""
-    plain = flat(table, for_text=True)
-    n = len(plain.columns)
-    rows = [
-        [markdown_text(column.head) for column in plain.columns],
-        ["---:" if column.is_numeric else "---" for column in plain.columns],
-        *(cells + [""] * (n - len(cells)) for _, cells in _MARKDOWN.rows(plain)),
-    ]
-    lines = [f"### {markdown_text(plain.title)}", ""] if plain.title else []
-    lines += [f"| {' | '.join(cells)} |" for cells in rows]
-    if notes := _MARKDOWN.notes(plain):
-        lines += ["", *(f"- {note}" for note in notes)]
-    return "\n".join(lines) + "\n"
+    return _MARKDOWN.written(table)
 
 
 def latex(table: Table, label: str) -> str:
@@ -169,58 +170,27 @@ def latex(table: Table, label: str) -> str:
     Intervals stand below their numbers, and long names wrap: side by side they would not fit on a page. Rules are
     those of ``booktabs`` where the document loads it, and plain lines elsewhere.
     """
-    plain = flat(table, for_text=True)
-    beyond = any(isinstance(item.value, str) and not item.value.isascii() for _, items in plain.rows for item in items)
-    names = [str(items[0].value) for look, items in plain.rows if look != "heading"]
-    kinds = ["r" if column.is_numeric else "l" for column in plain.columns]
-    if max(map(len, names), default=0) > _LONG_NAME:
-        kinds[0] = r"p{0.23\linewidth}"
-    has_ends = any(item.ends for _, items in plain.rows for item in items)
-    lines = [
-        f"% Best with \\usepackage{{booktabs}}{'; names beyond Latin letters take XeLaTeX or LuaLaTeX' * beyond}.",
-        "\\begin{table}[t]\n\\centering",
-        *(f"\\providecommand{{\\{rule}}}{{\\hline}}" for rule in ("toprule", "midrule", "bottomrule")),
-        f"\\caption{{{latex_text(plain.title)}.}}",
-        f"\\label{{{label}}}",
-        rf"\{'footnotesize' if has_ends else 'small'}\setlength{{\tabcolsep}}{{3pt}}",
-        f"\\begin{{tabular}}{{{''.join(kinds)}}}",
-        "\\toprule",
-        " & ".join(_stacked(latex_text(column.head)) for column in plain.columns) + r" \\",
-        *(["\\midrule"] if plain.rows and plain.rows[0][0] != "heading" else []),
-    ]
-    for (is_heading, cells), (_, items) in zip(_IN_LATEX.rows(plain), plain.rows, strict=True):
-        if is_heading:
-            lines += ["\\midrule", f"\\multicolumn{{{len(plain.columns)}}}{{l}}{{{cells[0]}}} \\\\"]
-            continue
-        lines.append(" & ".join(cells) + r" \\")
-        if any(item.ends for item in items):
-            lines.append(" & ".join([_ENDS.format(*item.ends) if item.ends else "" for item in items]) + r" \\")
-    lines += ["\\bottomrule", "\\end{tabular}"]
-    if notes := _IN_LATEX.notes(plain):
-        lines += ["\\par\\smallskip", "\\parbox{\\linewidth}{\\footnotesize", " \\\\\n".join(notes), "}"]
-    return "\n".join([*lines, "\\end{table}"]) + "\n"
-
-
-def _stacked(head: str) -> str:
-    return rf"\shortstack[r]{{{head.replace(' ', chr(92) * 2)}}}" if " " in head else head
+    rows = flat(table, for_text=True).rows
+    items = [item for _, of_row in rows for item in of_row]
+    return _IN_LATEX.written(
+        table,
+        label=label,
+        is_beyond_latin=any(isinstance(item.value, str) and not item.value.isascii() for item in items),
+        is_long=any(len(str(of_row[0].value)) > _LONG_NAME for look, of_row in rows if look != "heading"),
+        has_ends=any(item.ends for item in items),
+    )
 
 
 def html_table(table: Table) -> str:
     """A ``<table>`` with its notes as a list, without styles or scripts, which a README may not have."""
-    plain = flat(table, for_text=True)
-    aligned = [' align="right"' if column.is_numeric else "" for column in plain.columns]
-    heads = [_HTML.escaped(column.head) for column in plain.columns]
-    caption = [f"<caption>{_HTML.escaped(plain.title)}</caption>"] if plain.title else []
-    lines = ["<table>", *caption, "<thead>", "<tr>"]
-    lines += [f"<th{align}>{head}</th>" for align, head in zip(aligned, heads, strict=True)]
-    lines += ["</tr>", "</thead>", "<tbody>"]
-    for is_heading, cells in _HTML.rows(plain):
-        if is_heading:
-            row = f'<th colspan="{len(aligned)}">{cells[0]}</th>'
-        else:
-            row = "".join(f"<td{align}>{cell}</td>" for align, cell in zip(aligned, cells, strict=True))
-        lines.append(f"<tr>{row}</tr>")
-    lines += ["</tbody>", "</table>"]
-    if notes := _HTML.notes(plain):
-        lines += ["<ul>", *(f"<li>{note}</li>" for note in notes), "</ul>"]
-    return "\n".join(lines) + "\n"
+    return _HTML.written(table)
+
+
+@cache
+def template(path: Path, is_html: bool = False) -> Template:
+    """A Jinja template; what goes into HTML is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader, strict = FileSystemLoader(path.parent), StrictUndefined
+    environment = Environment(loader=loader, autoescape=is_html, undefined=strict, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template(path.name)

@@ -18,6 +18,7 @@ from medqbench_vlmeval.report.figures import themed_svgs
 from medqbench_vlmeval.report.page.compared import comparison_json
 from medqbench_vlmeval.report.page.content import Gathered, boards_json, runs_json
 from medqbench_vlmeval.report.page.originals import Originals
+from medqbench_vlmeval.report.text import template
 from medqbench_vlmeval.report.thumbnails import find_image, make_thumbnails
 from medqbench_vlmeval.runs.comparison import RunComparison
 from medqbench_vlmeval.types import Run
@@ -65,21 +66,16 @@ def document(
     )
 
 
-def render(
-    template: str, styles: Sequence[str], scripts: Sequence[str], sources: str, **values: object
-) -> tuple[str, str]:
+def render(name: str, styles: Sequence[str], scripts: Sequence[str], sources: str, **values: object) -> tuple[str, str]:
     """A page with its style and script inside, and its policy, which allows these two and what ``sources`` name."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     style = "\n".join(map(_asset, styles))
     script = '(() => {\n"use strict";\n' + "\n".join(map(_asset, scripts)) + "})();\n"
     policy = (
         f"default-src 'none'; {sources}; style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
-    loader, strict = FileSystemLoader(_ASSETS), StrictUndefined
-    environment = Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template(template).render(values, policy=policy, style=style, script=script), policy
+    page = template(_ASSETS / name, is_html=True)
+    return page.render(values, policy=policy, style=style, script=script), policy
 
 
 def _asset(name: str) -> str:
