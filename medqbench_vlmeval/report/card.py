@@ -1,7 +1,4 @@
-"""A card a run, in Markdown: numbers, what they rest on, what they may not be compared with, and how to get them again.
-
-The front matter is the hub's model-index, so that a card can be the start of a model card.
-"""
+"""A card a run, in Markdown, with the hub's model-index: numbers, what they rest on, and how to get them again."""
 
 from __future__ import annotations
 
@@ -171,11 +168,8 @@ def _again(result: Result) -> Iterator[str]:
 
 
 def run_again(result: Result) -> str | None:
-    """``python run.py ...`` for a run of one of the benchmark's datasets; None for one of a file of its own.
-
-    Inference and judging are the kit's to configure; options that a result does not record (a model's own settings,
-    the number of calls in flight) are left to their defaults.
-    """
+    """``python run.py ...`` for a run of one of the benchmark's datasets, None for one of a file of its own; what a
+    result does not record is left to its default."""
     if known_dataset(result.dataset) is None:
         return None
     words = ["python", "run.py", "--data", result.dataset, "--model", result.model]
@@ -254,11 +248,8 @@ def _fenced(line: str) -> str:
 
 
 def metadata_block(result: Result) -> str:
-    """The front matter of a model card, from '---' to '---', with this run's evaluation results.
-
-    One result a task: the hub dataset with its revision, the split, hashes and settings as arguments, and a metric a
-    measure with n, interval and whether it is comparable. Measures without a number are left out.
-    """
+    """The front matter of a model card, from '---' to '---': a result a task, a metric a measure that has a number,
+    with n, interval and whether it is comparable."""
     from huggingface_hub import ModelCardData
 
     data = ModelCardData(

@@ -1,8 +1,7 @@
-"""The charts of a workbook, native ones: beside the published rows, by question type or dimension, modality, severity.
+"""The native charts of a workbook: beside the published rows, by question type or dimension, modality, severity.
 
-Bars lie, so that names of any length can be read, in the order of the tables. Whatever a chart shows is a cell of the
-sheet :data:`CHART_DATA`, so that a reader can check, copy and redraw it. A run has the colour that it has on the page
-and in figures; the published rows are grey, and people dark grey.
+Whatever one shows is a cell of the sheet :data:`CHART_DATA`. A run has the colour that it has everywhere; published
+rows are grey, and people dark grey.
 """
 
 from __future__ import annotations

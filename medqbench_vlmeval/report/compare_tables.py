@@ -1,7 +1,4 @@
-"""A comparison of runs as tables: ranking or differences from a baseline, all pairs, groups, and samples x models.
-
-Each table is defined once; the terminal, workbooks and the Markdown summary show it.
-"""
+"""A comparison of runs as tables: ranking or differences from a baseline, all pairs, groups, and samples x models."""
 
 from __future__ import annotations
 
@@ -177,8 +174,8 @@ def _matrices(task: ComparedTask) -> Iterator[Table]:
 
 
 def _sample_columns(task: ComparedTask) -> list[Read[SharedSample]]:
-    """What is shown of every sample: what it is, how many runs fail, a column a run to filter by; of two runs both
-    replies where they differ."""
+    """What is shown of every sample: what it is, how many runs fail, a column a run; of two runs replies that
+    differ."""
     perception, order, of_two = task.task.is_choice, in_order(task), len(task.runs) == 2
 
     def result(case: SharedSample, label: str) -> Entry:

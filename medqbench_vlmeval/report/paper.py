@@ -51,13 +51,9 @@ class _Line:
 
 
 def paper_table(results: Iterable[Result], task: Task, published: bool = True, intervals: bool = False) -> Table:
-    """One task's table of the runs that have the task: lines by heading, best first and those that are not comparable
-    last.
-
-    The best number of each column is bold and the second best underlined, among comparable models. Runs that call
-    themselves comparable and were measured on different data are set apart as on a board. ``published`` puts the
-    published rows beside the runs, as reference, ``intervals`` the 95% intervals beside own numbers.
-    """
+    """One task's table of the runs that have it, by heading, best first, what is not comparable last; the best number
+    of a column is bold, the second best underlined, among comparable models. ``published`` puts the published rows
+    beside the runs, ``intervals`` the 95% intervals beside own numbers."""
     lines = _lines([run for result in results for run in result.tasks if run.task is task], task, published)
     kind, interval = task_kind(task), "" if intervals else None
     columns = [Column("Model"), *(Column(name, kind, interval=interval, inline=True) for name in MEASURES[task])]
@@ -73,9 +69,8 @@ def paper_table(results: Iterable[Result], task: Task, published: bool = True, i
 def write_tables(
     results: Sequence[Result], folder: Path, published: bool = True, intervals: bool = False
 ) -> list[Path]:
-    """Write ``perception.tex`` and ``.md``, ``no-reference`` and ``comparative`` likewise, for tasks that have runs,
-    with what :func:`paper_table` gives; return the written files. Raises RunFailed where the folder cannot be written
-    to."""
+    """Write ``{task}.tex`` and ``.md`` of each task that has runs (see :func:`paper_table`); return the written files.
+    Raises RunFailed where the folder cannot be written to."""
     written: list[Path] = []
     for task in BOARD_TASKS:
         if any(task in result.parts for result in results):

@@ -44,9 +44,8 @@ def fits_cell(text: str) -> bool:
 
 
 def write_rating_sheet(path: Path, rows: Sequence[RatingRow], id_name: str) -> None:
-    """Write an empty rating sheet (.xlsx) and its guide, whole or not at all; ``rows`` stand in the order in which they
-    are to be rated, and every text must fit a cell. ``id_name`` is the head of the first column. Raises RunFailed where
-    the file cannot be written."""
+    """Write an empty rating sheet (.xlsx) and its guide, whole or not at all: ``rows`` in their order, each text short
+    enough for a cell, under the ids' head ``id_name``. Raises RunFailed where the file cannot be written."""
     book = Book(whole_text_in="")
     sheet = book.add_fixed("Ratings")
     sheet.widths(_WIDTHS)

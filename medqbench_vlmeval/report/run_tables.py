@@ -1,8 +1,5 @@
-"""The tables of one run: headline, groups, modalities, matrices, the extractor, counts and settings.
-
-Terminal, workbook, card and page take each number from here. What a table shows comes from the run's result; nothing
-is computed here.
-"""
+"""The tables of one run: headline, groups, modalities, matrices, the extractor, counts and settings, for every
+place."""
 
 from __future__ import annotations
 
@@ -430,11 +427,9 @@ def matrix_table(
     tops: Mapping[str, float],
     rows: Sequence[tuple[Sequence[Entry], Mapping[str, Cell]]],
 ) -> Table:
-    """A matrix with the values on the left and the counts on the right; a cell that is absent stays empty.
-
-    ``labels`` are the columns before the values, ``tops`` the end of each column's colour scale by the column's head,
-    ``rows`` each row's labels and its cells by column; the row 'All' is bold.
-    """
+    """A matrix, values on the left and counts on the right; an absent cell stays empty. ``labels`` are the columns
+    before the values, ``tops`` the end of each column's colour scale by its head, ``rows`` labels and cells by
+    column."""
     names = list(tops)[:MAX_COLUMNS]
     if len(names) < len(tops) or len(rows) > _MAX_ROWS:
         title += " (the first groups of more)"

@@ -224,12 +224,8 @@ def _all_images(row: SampleRow) -> str | None:
 
 
 class ImageFiles:
-    """Where the images of a run's samples lie on this machine, each looked for once.
-
-    A sample row names its images without their folders. The name is somebody else's text: it is looked for as a plain
-    name in the folder ``images`` beside the workbook, in the image store and, of a task that was scored on the
-    embedded set, in that.
-    """
+    """Where the images of a run's samples lie, each looked for once, as a plain name: in ``images`` beside the
+    workbook, in the image store and, of a task that was scored on the embedded set, in that."""
 
     def __init__(self, runs: Sequence[TaskRun], folder: Path) -> None:
         """``folder`` is where the workbook will lie; links are relative to it."""

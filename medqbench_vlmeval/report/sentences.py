@@ -128,11 +128,8 @@ def findings_lines(run: TaskRun) -> list[str]:
 
 
 def telling_findings(runs: Sequence[TaskRun], most: int = 3) -> list[str]:
-    """The findings that say most of some runs, one of a kind, a line each.
-
-    First what puts scores in doubt, then differences whose interval leaves out 0, then shares, and last what is open;
-    among these the largest for its interval's width (of shares the largest) first.
-    """
+    """The findings that say most of some runs, one of a kind, a line each: what puts scores in doubt, then differences
+    whose interval leaves out 0, then shares, then what is open; the largest for its interval's width first."""
 
     def weight(named: tuple[str, TaskRun]) -> tuple[bool, bool, bool, float]:
         finding = named[1].result.findings[named[0]]

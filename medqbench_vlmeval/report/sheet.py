@@ -1,10 +1,7 @@
 """Tables on the sheets of a workbook, written with XlsxWriter.
 
-Text is written as text whatever it looks like: no formula, no address, no error value is made of it. Numbers have the
-format of their kind. A format is made once a workbook and shared by every cell that looks alike.
-
-One look for all sheets: heads are dark on white over a thin rule and stand as their columns do, numbers to the right
-with room behind them, intervals in grey. Columns are as wide as what they hold, rows as high as their wrapped texts.
+Text is written as text whatever it looks like. A format is made once a workbook. Heads stand as their columns do,
+numbers to the right, intervals in grey; columns are as wide as what they hold, rows as high as their wrapped texts.
 """
 
 from __future__ import annotations
@@ -72,11 +69,8 @@ class _Value(NamedTuple):
 
 
 class Book:
-    """A workbook whose sheets are written from the top, one after the other.
-
-    ``whole_text_in`` names the file that has cut texts whole, ``reserved`` the sheet names that :meth:`add` keeps free
-    for :meth:`add_fixed`, ``mark`` the line that is printed above and below every page.
-    """
+    """A workbook, written sheet by sheet. ``whole_text_in`` names the file that has cut texts whole, ``reserved`` the
+    names kept free for :meth:`add_fixed`, ``mark`` the line that is printed on every page."""
 
     def __init__(self, whole_text_in: str, reserved: Sequence[str] = (), mark: str = "") -> None:
         from xlsxwriter import Workbook
@@ -273,11 +267,8 @@ class Sheet:
     def finish(
         self, freeze: str = "", repeat_row: int | None = None, pages: int = 1, repeat_columns: int = 0, tall: int = 0
     ) -> None:
-        """Freeze panes at a cell, and set up the print: landscape, ``pages`` wide, mark and page number below.
-
-        ``repeat_row`` and the first ``repeat_columns`` columns are printed on every page. It is ``tall`` pages high at
-        most, 0 for as many as it takes.
-        """
+        """Freeze panes at a cell, and set up the print: landscape, ``pages`` wide and at most ``tall`` high (0: as it
+        takes). ``repeat_row`` and the first ``repeat_columns`` columns are printed on every page."""
         sheet = self.worksheet
         self._lay_out()
         if freeze:
@@ -326,8 +317,7 @@ class Sheet:
             self._widths[column] = max(self._widths.get(column, _NARROWEST), min(width, _MOST))
 
     def _colour(self, columns: Sequence[Column], first: int) -> None:
-        """Colour neighbouring columns with one scale from 0 to its top. Orange over white to violet also differ for the
-        colour-blind; counts go from white to violet."""
+        """Colour neighbouring columns with one scale from 0 to their top, in hues that the colour-blind tell apart."""
         at = 0
         for (top, kind), alike in groupby(
             columns if first <= self.row else (), lambda column: (column.top, column.kind)

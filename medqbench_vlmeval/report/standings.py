@@ -32,12 +32,9 @@ _FACTS: Sequence[Callable[[Row], str | None]] = (
 
 @dataclass(frozen=True)
 class Row:
-    """``values`` are by measure as in the result file; ``interval`` is Overall's, in its unit.
-
-    ``kind`` is 'published', 'own' or 'baseline'. ``category`` is the model's, None where nobody said it.
-    Fields that only one kind has are None on the others: ``source`` on own rows, the settings, ``n`` and ``created``
-    on published ones.
-    """
+    """``values`` are by measure as in the result file, ``interval`` is Overall's in its unit, ``kind`` one of KINDS;
+    ``category`` is None where nobody said it. ``source`` is None on own rows, settings, ``n`` and ``created`` on
+    published ones."""
 
     task: Task
     kind: str
@@ -125,9 +122,8 @@ def by_overall(rows: Iterable[Row]) -> list[Row]:
 def ranks(rows: Iterable[Row], apart: bool = True) -> list[int | None]:
     """The ranks of rows that stand best first: numbers that are shown alike share one ('1, 2, 2, 4').
 
-    None for rows without a number and, where those are set ``apart``, that are not comparable. Of a task without
-    published rows those of one data file are ranked among themselves, what is not verified too.
-    """
+    None for rows without a number and, if ``apart``, for those that are not comparable. Of a task without published
+    rows each data file is ranked by itself, with what is not verified."""
     shown: dict[str, list[str]] = {}
     places: list[int | None] = []
     for row in rows:
@@ -150,11 +146,8 @@ def names_by(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def run_labels(runs: Sequence[TaskRun], limit: int = 34) -> list[str]:
-    """A label a run, all different, each at most ``limit`` wide (see :func:`shortened`) but for what sets it apart.
-
-    Runs of one model are told apart by their dataset, judge, protocol, prompt style, data, size or date, whichever
-    differs first, and by a number where nothing does.
-    """
+    """A label a run, all different, each at most ``limit`` wide (see :func:`shortened`) but for what sets it apart: the
+    first of :data:`_FACTS` in which the runs of a model differ, else a number."""
     rows = [own_row(run) for run in runs]
     names = [one_line(row.model) or "unnamed" for row in rows]
     short: dict[str, str] = {}

@@ -1,9 +1,7 @@
 """What is shown, apart from who shows it: a :class:`Table` of typed cells.
 
-A statistic is put into a table in one place; the terminal, a sheet of a workbook, Markdown, LaTeX, CSV and HTML each
-write the table that they are given and know nothing of runs. A column says what kind of value it holds, and the kind
-decides digits, alignment and a sheet's number format. A :class:`~medqbench_vlmeval.types.Cell` carries its interval,
-its count and whether it rests on few samples; its column says which of them are shown beside it.
+Terminal, sheet, Markdown, LaTeX, CSV and HTML write the table that they are given and know nothing of runs. A column's
+kind decides digits, alignment and number format, and which of its cells' interval and count stand beside them.
 """
 
 from __future__ import annotations
@@ -34,13 +32,10 @@ EXTRA = 10  # optional columns from here on go before names are folded
 
 @dataclass(frozen=True)
 class Item:
-    """A value (None is an empty cell) with what sets it apart from the rest of its column or row.
-
-    ``kind`` is another one than the column's. ``few``: the value rests on few samples. The best number of a column is
-    ``bold``, the second best ``underlined``. ``fill`` is a colour by meaning, on sheets; ``mark`` a footnote mark
-    behind the value ('†'), not on sheets; ``link`` an address to be opened, percent-escaped, on sheets; ``ends`` the
-    interval in words, where it stands in the value's cell.
-    """
+    """A value (None is an empty cell) with what sets it apart: ``kind``, another one than the column's; ``few``
+    samples; the best number is ``bold``, the second best ``underlined``. ``fill`` (by meaning) and ``link``
+    (percent-escaped) are for sheets, ``mark`` ('†') for all else; ``ends`` is the interval in words where it stands in
+    the value's cell."""
 
     value: Value = None
     kind: Kind | None = None
@@ -61,19 +56,13 @@ Entry = Value | Item
 class Column:
     """One column, and for cells with an interval or a count the columns that go with it.
 
-    ``kind`` is what its values are: 'text', 'number' (any number as it is), 'count', 'percent' (two digits), 'share' (a
-    percentage with one digit), 'score' (three digits), 'points' and 'score_points' (differences of the two, with a
-    sign), 'mark' (a verdict: whole, or a mean with two digits) or 'p' (a p value). ``interval`` names the ends of the
-    cells' intervals: '95%' gives the columns '95% low' and '95% high' on a sheet and in CSV, '95% interval' in text;
-    None for a column without intervals. ``n`` is the head of a column of what the cells rest on, in text 'n'; None for
-    none. Where a terminal is too narrow the columns with the highest ``optional`` go first, and 0 stays; names are
-    folded when all from :data:`EXTRA` on are gone. ``only`` is where alone the column is shown.
-
-    Text shows of a ``brief`` column the value alone, of an ``inline`` one the interval inside the value's cell. On a
-    sheet long texts ``wrap`` within ``width`` characters and give their row its height, while other columns are as wide
-    as they need; ``top`` is the end of a colour scale that begins at 0, None for none; ``is_end`` values, ends of
-    intervals, are grey.
-    """
+    ``kind``: 'text', 'number' (as it is), 'count', 'percent' (two digits), 'share' (a percentage with one digit),
+    'score' (three), 'points' and 'score_points' (their differences, signed), 'mark' (a verdict, or a mean with two
+    digits) or 'p'. ``interval``: '95%' gives '95% low' and '95% high' on sheets and in CSV, '95% interval' in text.
+    ``n`` heads the column of what cells rest on. The highest ``optional`` go first in a narrow terminal, 0 stays, names
+    fold from :data:`EXTRA` down. ``only`` is where alone the column is shown. Text shows of a ``brief`` column the
+    value alone, of an ``inline`` one the interval in its cell. On sheets long texts ``wrap`` within ``width``
+    characters; ``top`` ends a colour scale from 0; ``is_end`` values, ends of intervals, are grey."""
 
     head: str
     kind: Kind = "text"

@@ -1,7 +1,5 @@
-"""Tables for the terminal: rich where somebody watches, aligned plain text where the output is piped.
-
-Model names and reasons are data, never markup, and carry no escape sequence to the terminal.
-"""
+"""Tables for the terminal: rich where somebody watches, aligned plain text in a pipe. Names and reasons are data
+there."""
 
 from __future__ import annotations
 
@@ -43,11 +41,9 @@ _STYLES: Mapping[Look, str] = {
 def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
     """Print tables with their notes, and lines of text: whole and plain into a pipe, in a terminal as much as fits.
 
-    Numbers stand right, and one that rests on few samples begins with '*'. Where a terminal is too narrow, optional
-    columns are left out, the highest first, and a line says which; names lose their middle before columns go that are
-    below :data:`~medqbench_vlmeval.report.table.EXTRA`. Where even so there is no room, a row is a sentence. A line
-    that begins with '! ' or '!! ' is a warning and stands out. Lines break between words alone.
-    """
+    '*' marks a number that rests on few samples. In a narrow terminal optional columns go, the highest first, and a
+    line says which; names lose their middle before those below :data:`~medqbench_vlmeval.report.table.EXTRA` go, and
+    without any room a row is a sentence. A line that begins with '! ' or '!! ' is a warning."""
     from rich.console import Console
 
     console = console or Console()
@@ -96,8 +92,7 @@ def _print_table(part: Table, console: Console, before_another: bool) -> None:
 
 
 def _narrowed(texts: Sequence[str], width: int) -> list[str]:
-    """Texts that wrap between words into ``width`` columns: a longer word loses its middle, or breaks behind its
-    separators where that would make two words alike."""
+    """Texts wrapped into ``width`` columns; a longer word loses its middle, or breaks where two would be alike."""
     from medqbench_vlmeval.report.standings import shortened
 
     alike = Counter(shortened(word, width) for word in {word for text in texts for word in text.split(" ")})
@@ -115,8 +110,7 @@ def _narrowed(texts: Sequence[str], width: int) -> list[str]:
 
 
 def _fitting(plain: Flat, cells: Sequence[Sequence[str]], room: int) -> tuple[dict[int, int], int] | None:
-    """The widths of the columns that fit, by position, and the gap between them; None where even the narrowest table
-    does not."""
+    """The columns that fit, by position with their widths, and the gap between them; None where nothing does."""
     from rich.cells import cell_len
 
     columns = plain.columns
@@ -177,11 +171,8 @@ def _safe(cell: str, console: Console) -> str:
 
 
 class Meter:
-    """Says rate, time left, failures and cost from what a judge tells, each as soon as it is known.
-
-    The rate is that of calls made in the last half minute; what the cache holds does not count. ``now`` gives seconds
-    on a clock that never goes back.
-    """
+    """Says rate (of the last half minute, without what the cache holds), time left, failures and cost of judging.
+    ``now`` gives seconds on a clock that never goes back."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now, self._past = now, deque[tuple[float, int]]()

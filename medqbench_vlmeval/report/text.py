@@ -1,7 +1,6 @@
-"""Text made harmless for the place where it is shown, and tables as Markdown, LaTeX, CSV and HTML.
+"""Text made harmless for the place where it is shown, and tables as Markdown, LaTeX and HTML.
 
-A reply is data: no spreadsheet may run it, no XML may break on it, no terminal may obey it, and no renderer may take
-it for markup. What has to be changed is changed visibly, and the result files keep the whole text.
+What has to be changed is changed visibly, and the result files keep the whole text.
 """
 
 from __future__ import annotations
@@ -52,11 +51,8 @@ _LIGATURE = re.compile(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)|(?<=[?!])(?=`)")
 
 
 def cell_text(text: str, whole_text_in: str) -> str:
-    """``text`` as an xlsx cell can hold it.
-
-    Line ends become line feeds, characters that XML cannot hold become U+FFFD, and a text past 32,767 UTF-16 units is
-    cut and says so at its end, with ``whole_text_in`` as the file that has all of it.
-    """
+    """``text`` as an xlsx cell can hold it: line ends are line feeds, what XML cannot hold is U+FFFD, and what is cut
+    after 32,767 UTF-16 units ends with a word on ``whole_text_in``, the file that has all of it."""
     clean = text
     if not (text.isascii() and text.isprintable()):
         clean = _NOT_XML.sub(REPLACEMENT, text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -165,11 +161,8 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table, label: str) -> str:
-    """A ``table`` for a document: the title as caption, the notes in small print below.
-
-    Intervals stand below their numbers, and long names wrap: side by side they would not fit on a page. Rules are
-    those of ``booktabs`` where the document loads it, and plain lines elsewhere.
-    """
+    """A ``table`` for a document: the title as caption, intervals below their numbers, the notes in small print, and
+    rules of ``booktabs`` where the document loads it."""
     rows = flat(table, for_text=True).rows
     items = [item for _, of_row in rows for item in of_row]
     return _IN_LATEX.written(
@@ -192,5 +185,6 @@ def template(path: Path, is_html: bool = False) -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader, strict = FileSystemLoader(path.parent), StrictUndefined
-    environment = Environment(loader=loader, autoescape=is_html, undefined=strict, trim_blocks=True, lstrip_blocks=True)
+    # What goes into other languages is escaped before.
+    environment = Environment(loader=loader, autoescape=is_html, undefined=strict, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
     return environment.get_template(path.name)

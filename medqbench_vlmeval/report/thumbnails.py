@@ -1,8 +1,4 @@
-"""Thumbnails of the images that result files name: found inside their folder alone, decoded with care, pixels only.
-
-Only formats that need no other program are decoded and none that announces too many pixels. A thumbnail has no colour
-profile, comment or other metadata of its image.
-"""
+"""Thumbnails of the images that result files name: found in their folder alone, decoded with care, without metadata."""
 
 from __future__ import annotations
 

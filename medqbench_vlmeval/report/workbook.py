@@ -19,11 +19,8 @@ _RESERVED = (
 
 
 def write_workbook(path: Path, run: Run) -> None:
-    """Write ``{stem}_report.xlsx`` from a run's result and its sample rows, whole or not at all.
-
-    The workbook names the run's ``{stem}_samples.jsonl`` wherever a text is longer than a cell can hold. Raises
-    RunFailed where the file cannot be written.
-    """
+    """Write ``{stem}_report.xlsx`` from a run's result and its sample rows, whole or not at all. Raises RunFailed where
+    the file cannot be written."""
     runs, samples = run.result.tasks, run.rows
     book = Book(whole_text_in=run.paths.samples.name, reserved=_RESERVED, mark=run_tables.sheet_mark([run.result]))
     images = sample_tables.ImageFiles(runs, path.parent)
@@ -45,11 +42,8 @@ def write_workbook(path: Path, run: Run) -> None:
 
 
 def write_many(path: Path, results: Sequence[Result], comparison: RunComparison | None = None) -> None:
-    """Write one workbook on many runs, whole or not at all.
-
-    Each task has its own tables, in which runs stand in one order, that of the overview. Raises BadInput where there
-    are no runs or more than 500. Raises RunFailed where the file cannot be written.
-    """
+    """Write one workbook on many runs, whole or not at all. Raises BadInput where there are none or more than 500.
+    Raises RunFailed where the file cannot be written."""
     tasks = many_tables.runs_by_task(results)
     book = Book(whole_text_in="the runs' _score.json", mark=run_tables.sheet_mark(results, some=True))
     many_tables.add_many_overview(book, tasks)

@@ -41,15 +41,12 @@ _CONTENT = ("question", "options", "answer", "reference", "image")
 def compare_runs(
     runs: Sequence[Run | Path], seed: int = 0, baseline: str | None = None, by_group: bool = True
 ) -> RunComparison:
-    """Compare runs, or their places (see :func:`.runs.files.find_all`), which stand for two runs or more, on the
-    samples that they have in common.
+    """Compare runs, or their places (see :func:`.runs.files.find_all`), on the samples that they have in common.
 
-    The runs of one model make one set, of several datasets; of two runs of one model and dataset the second is of
-    another set, and the sets are numbered. ``seed`` is the bootstrap's. ``baseline`` is what alone all others are
-    compared with: a model's name, a label where it has several sets, or the place of its runs, which may be among
-    ``runs`` or not. ``by_group`` compares groups, too. Raises BadInput where a run cannot be read, or no two have a
-    task and a sample in common, or there is no such baseline.
-    """
+    The runs of one model make one set, of several datasets; a second run of one dataset is of another, numbered set.
+    ``seed`` is the bootstrap's. ``baseline``, what alone all others are compared with, is a model's name, a label or
+    the place of its runs. ``by_group`` compares groups, too. Raises BadInput where a run cannot be read, or no two have
+    a task and a sample in common, or there is no such baseline."""
     read = _read(runs)
     run_sets = _run_sets(read.values())
     base = _named(baseline, run_sets) if baseline is not None else None
@@ -153,12 +150,9 @@ def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, Path]:
 
 
 def falls_below(comparison: RunComparison, percent: float, strict: bool = False) -> list[str]:
-    """Name the runs whose Overall is below the baseline's by more than ``percent``, a sentence each.
-
-    Those are percentage points of accuracy, of reasoning percent of the scale of sums (0-8), and at most 0. A
-    difference that is not significant counts where ``strict`` alone. Raises BadInput where there is no baseline, or
-    ``percent`` is above 0.
-    """
+    """Name the runs whose Overall is below the baseline's by more than ``percent``, a sentence each: percentage points
+    of accuracy, of reasoning percent of the scale of sums (0-8), at most 0. A difference that is not significant counts
+    where ``strict`` alone. Raises BadInput where there is no baseline, or ``percent`` is above 0."""
     if comparison.baseline is None or not percent <= 0:
         raise BadInput("--fail-under takes 0 or a number below it, such as -2, and a --baseline.")
     found = []
@@ -189,9 +183,8 @@ def _files_of(run: Run) -> list[Path]:
 
 @dataclass(frozen=True)
 class ComparedSample:
-    """One sample of one run: ``values`` is (0 or 1,) for perception, the four verdicts for reasoning, None where the
-    sample is unscored; ``answer`` is the letter that was read, None for none, or the sum of the verdicts; ``content``
-    tells it from another sample of its index."""
+    """One sample of one run: ``values`` is (0 or 1,) or the four verdicts, None where unscored; ``answer`` the letter,
+    None for none, or the sum of the verdicts; ``content`` tells it from another sample of its index."""
 
     row: SampleRow
     content: tuple[object, ...]
@@ -247,9 +240,8 @@ def _compared_sample(row: SampleRow) -> ComparedSample:
 
 
 def _shared_tasks(run_sets: Sequence[RunSet]) -> tuple[list[tuple[Task, str | None, list[ComparedRun]]], list[str]]:
-    """The runs of the tasks that two run sets or more have, and what only one of them has, a sentence each. A task that
-    a run set has in several datasets is matched by the dataset's name, else by the task alone. Runs of one task that
-    share no sample (of the embedded set and of the test split, say) are compared apart."""
+    """The runs of each task (and dataset, where a set has several) that share samples, and what only one has, as
+    sentences."""
     several: set[Task] = set()
     for run_set in run_sets:
         counts = Counter(task for run in run_set.runs for task in run.result.parts)
@@ -354,8 +346,8 @@ def _pair(a: ComparedRun, b: ComparedRun, seed: int, by_group: bool) -> Compared
 
 
 def _in_common(runs: Sequence[ComparedRun]) -> tuple[list[str], dict[str, tuple[str, ...]], list[str]]:
-    """Of the samples that all runs have, in their order: the indexes of those that can be compared, what differs in the
-    others' content, and the indexes of those with the same content that some run has no whole score of."""
+    """Of the samples of all runs the indexes that can be compared, what differs in others' content, and the unscored
+    ones."""
     same, changed, unscored = [], {}, []
     others = [run.samples for run in runs[1:]]
     for index, sample in runs[0].samples.items():

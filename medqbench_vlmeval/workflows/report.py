@@ -92,16 +92,13 @@ class Reports:
 def write_reports(
     places: Sequence[Path], out: Path, intervals: bool = False, images: str = "full", data: Sequence[str] = ()
 ) -> Reports:
-    """Write all reports on the runs that ``places`` name (see :func:`.runs.read_runs`) into the folder ``out``.
+    """Write all reports on the runs that ``places`` name (see :func:`.runs.read_runs`) into the folder ``out``: a
+    workbook and a card for each, a page, a workbook of several runs, the folders ``figures`` and ``tables``.
 
-    A workbook and a card for each run, named after it (of runs of one name the others are also named after their folder
-    and numbered); one page, and one workbook where there are several runs; the folders ``figures`` and ``tables``. A
-    run's own workbook may be written anew, another run's is not replaced. ``intervals`` puts the 95% intervals of own
-    numbers into the tables for papers. ``images`` is one of ``page.IMAGES``; ``data`` names data files or datasets
-    whose images are shown where the image store does not have a run's. Raises BadInput where a place holds no whole
-    scored run, a data file cannot be used, or a file would replace one of another run or program. Raises RunFailed
-    where a file cannot be written.
-    """
+    ``intervals`` puts the 95% intervals of own numbers into the tables for papers, ``images`` is one of
+    ``page.IMAGES``, ``data`` names data files or datasets whose images are shown where the image store lacks a run's.
+    Raises BadInput where a place holds no whole scored run, a data file cannot be used, or a file would replace one of
+    another run or program. Raises RunFailed where a file cannot be written."""
     if images not in IMAGES:
         raise BadInput(f"--images {images} is none of {', '.join(IMAGES)}.")
     runs = with_originals(read_runs(places))

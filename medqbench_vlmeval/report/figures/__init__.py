@@ -1,7 +1,4 @@
-"""Figures of scored runs for papers (PNG and SVG) and for the page (inline SVG), from ``_score.json`` alone.
-
-Matplotlib is imported when the first figure is drawn.
-"""
+"""Figures of scored runs for papers (PNG and SVG) and for the page (inline SVG), from ``_score.json`` alone."""
 
 from medqbench_vlmeval.report.figures.draw import themed_svgs, write_figures
 

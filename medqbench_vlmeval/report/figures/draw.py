@@ -92,8 +92,8 @@ def _marker(run: DrawnRun, cell: Cell) -> dict[str, Any]:
 
 
 def _draw_lines(figure: Figure) -> Sheet:
-    """A radar or a curve: one panel with all runs where they are few, else a panel a run with the others in grey; of
-    categories a panel each."""
+    """A radar or a curve: one panel for few runs, else one a run with the others in grey; of categories a panel
+    each."""
     if figure.kind == plots.PANELS:
         names = [[*of] for _, of in groupby(figure.groups, lambda group: group.rpartition(" ")[0])]
         width = _panel_width(len(names)) - 0.1
@@ -191,8 +191,7 @@ def _paint_curve(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
 def _paint_lines(
     axes: Axes, figure: Figure, runs: Sequence[DrawnRun], places: Sequence[float], span: Sequence[float], apart: float
 ) -> None:
-    """Reference lines, of one value over ``span``, and the values of ``runs`` over ``places``, all other runs in grey.
-    Runs stand ``apart``, so that intervals do not lie on one another."""
+    """Reference lines, the values of ``runs`` over ``places`` and standing ``apart``, and all other runs in grey."""
     for values, dashes in zip(figure.references.values(), style.REFERENCE_DASHES, strict=False):
         xs, ys = (span, [values[OVERALL]] * len(span)) if OVERALL in values else (places, [*values.values()])
         axes.plot(xs, ys, color=INK, alpha=0.6, linewidth=0.75, linestyle=dashes)
@@ -286,8 +285,7 @@ def _paint_cells(
     high: float,
     mark: str,
 ) -> None:
-    """Colour a cell a value, one wide and high, with two lines of words in ink that is read on it. ``mark`` is what the
-    ids of the cells begin with, see :func:`plots.words_of`."""
+    """Colour a cell a value, with two lines of words; ``mark`` begins their ids, see :func:`plots.words_of`."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
@@ -348,14 +346,9 @@ def _confusion_head(figure: Figure, matrix: Matrix, beside: float, panels: int) 
 
 
 def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
-    """Draw the figures that these results support, each as PNG (300 dots an inch) and SVG, write their captions, and
-    return the written files.
-
-    Several runs stand in one figure; tasks apart. The files are named after what they show and the task
-    (``radar_modality_perception.svg``, ...); the same results in any order give the same bytes but for which colour
-    stands for which run. Captions are in ``captions.md``. Where nothing can be drawn nothing is written. Raises
-    RunFailed where the folder cannot be written to.
-    """
+    """Draw the figures that these results support, each as PNG (300 dots an inch) and SVG, with ``captions.md``, and
+    return the written files; the same results in any order give the same bytes but for the runs' colours. Raises
+    RunFailed where the folder cannot be written to."""
     written: list[Path] = []
     captions = ["# Captions\n"]
     with writing(folder):

@@ -92,12 +92,9 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of numbers by ``groups``, a line, a polygon or bars a run; ``name`` is its file's stem.
-
-    ``references`` are published numbers by group, to be drawn quietly, by their labels. ``left_out`` is how many more
-    groups there are, none of more samples than those that are drawn. The figure of confused levels has
-    ``matrices`` instead, and its runs' share of mistakes under 'Overall'.
-    """
+    """A figure of numbers by ``groups``; ``name`` is its file's stem. ``references`` are published numbers by group, by
+    their labels, ``left_out`` the groups that are not drawn. That of confused levels has ``matrices`` instead, and its
+    runs' share of mistakes under 'Overall'."""
 
     name: str
     kind: str
@@ -265,11 +262,8 @@ _MARK = re.compile(r"(value|reference|count)-(\d+)-(\d+)(?:-(\d+))?")
 
 
 def words_of(figure: Figure, mark: str) -> str | None:
-    """What a mark of a drawing says when it is pointed at: run, measure, value, interval and n.
-
-    ``mark`` is its id: 'value-RUN-GROUP', 'reference-ROW-GROUP' or 'count-MATRIX-RIGHT-CHOSEN', each a place from 0.
-    None: it is no mark.
-    """
+    """What a mark of a drawing says when it is pointed at; None where it is none. ``mark`` is its id, with places from
+    0: 'value-RUN-GROUP', 'reference-ROW-GROUP' or 'count-MATRIX-RIGHT-CHOSEN'."""
     if not (found := _MARK.fullmatch(mark)):
         return None
     first, second, third = (int(place or 0) for place in found.groups()[1:])

@@ -151,9 +151,8 @@ class Sheet:
         return out.getvalue()
 
     def svg(self, themed: bool = False) -> str:
-        """An ``<svg>`` with text as text, a title, the caption as its description, and ids that begin with its name.
-        One that is ``themed`` is made for a page: ink is the page's, and texts are as large as the page's where there
-        is room."""
+        """An ``<svg>`` with text as text, a title, the caption as its description, and ids that begin with its name;
+        ``themed`` for a page: ink is the page's, and texts are as large as the page's where there is room."""
         out = io.StringIO()
         self.drawing.savefig(out, format="svg", bbox_inches=self.box, metadata={"Date": None, "Creator": None})
         name = self.figure.name

@@ -1,7 +1,5 @@
-"""The local leaderboard: own runs beside the published rows, which are reference and never mixed with them.
-
-The board is one file, ``leaderboard.json``, with a CSV table a task beside it. Any number of processes may write at
-once.
+"""The local leaderboard: own runs beside the published rows, in one file, ``leaderboard.json``, with a CSV table a task
+beside it. Any number of processes may write at once.
 """
 
 from __future__ import annotations
@@ -101,13 +99,10 @@ def find_board(place: Path) -> Path | None:
 def add(folder: Path, results: Iterable[Result], category: str | None = None, timeout: float = LOCK_TIMEOUT) -> Path:
     """Put results on the board in ``folder``, all or none, and return its ``leaderboard.json``.
 
-    A run is the same as an earlier one when model, dataset, size, protocol, judge, data and prompt style are: the
-    newest result is the row, and the numbers of the others are the row's ``history``. Adding one result twice changes
-    nothing. A combined run stands on both reasoning boards. ``category`` (one of ``CATEGORIES``) is given to all rows
-    of the runs' models. Any number of processes and threads may call this at once; each file is replaced whole, and
-    ``timeout`` is in seconds. Raises BadInput where the category is unknown, or the board is not one; the file is left
-    as it is. Raises RunFailed where the folder cannot be written to, or the lock was not free in time.
-    """
+    Of runs with one :attr:`Entry.identity` the newest is the row, the others its ``history``. ``category`` (one of
+    ``CATEGORIES``) is given to all rows of the runs' models; ``timeout`` is in seconds. Raises BadInput where the
+    category is unknown, or the board is not one; the file is left as it is. Raises RunFailed where the folder cannot be
+    written to, or the lock was not free in time."""
     category = _SPELLINGS.get(category or "", category)
     if category not in (None, *CATEGORIES):
         raise BadInput(f"'{category}' is no category of the leaderboard; choose one of {', '.join(CATEGORIES)}.")
@@ -123,12 +118,9 @@ def add(folder: Path, results: Iterable[Result], category: str | None = None, ti
 def remove_rows(
     place: Path, model: str, *, dataset: str | None, judge: str | None, protocol: str | None, every: bool
 ) -> tuple[Path, list[Entry]]:
-    """Take own rows off a board, after a copy to ``leaderboard.json.bak``; return that copy and the rows.
-
-    Without ``every`` exactly one row must be meant; ``dataset``, ``judge`` and ``protocol`` narrow the choice. Raises
-    BadInput where there is no board, no such row, or more than one. Raises RunFailed where the folder cannot be written
-    to, or the lock was not free in time.
-    """
+    """Take own rows off a board, exactly one without ``every``, after a copy to ``leaderboard.json.bak``; return that
+    copy and the rows. Raises BadInput where there is no board, no such row, or more than one. Raises RunFailed where
+    the folder cannot be written to, or the lock was not free in time."""
     folder = _board_at(place).parent
     wanted = {"model": model, "dataset": dataset, "judge": judge, "protocol": protocol}
     with locked(folder / _LOCK, folder):
@@ -165,11 +157,8 @@ def rows_of(entries: Sequence[Entry]) -> dict[Task, list[Row]]:
 
 
 def own_entries(place: Path | None) -> list[Entry]:
-    """The own runs of a board with their ``history``, in the board's order; none where ``place`` is None.
-
-    ``place`` is the board's folder, the working folder that it lies in, or the file itself. Raises BadInput where there
-    is no board, or the file cannot be read or is not one.
-    """
+    """The own runs of a board (see :func:`find_board`) in its order; none where ``place`` is None. Raises BadInput
+    where there is no board, or the file cannot be read or is not one."""
     return [] if place is None else board_entries.ordered(read_entries(_board_at(place)))
 
 
@@ -183,12 +172,9 @@ def _board_at(place: Path) -> Path:
 
 
 def boards_at(place: Path, task: str | None = None) -> Boards:
-    """The rows to be shown for a board, or for scored runs that are on none, by task.
-
-    ``place`` is a board's file or folder, a working folder, or a folder or file with results. ``task`` ('perception',
-    'no-reference', 'comparative') takes this one alone; by default those come that have own rows, or all where none
-    has. Raises BadInput where there are neither a board nor results, or the task has no board.
-    """
+    """The rows to be shown for a board, or for scored runs that are on none, by task: of ``task`` alone, by default of
+    those that have own rows, or all where none has. Raises BadInput where there is neither a board nor a result, or the
+    task has no board."""
     if not place.name.endswith(SCORE_ENDING) and find_board(place) is not None:
         boards = rows_of(own_entries(place))
     else:

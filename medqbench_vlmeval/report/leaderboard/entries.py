@@ -116,11 +116,8 @@ def entry_from_json(content: object) -> Entry:
 
 
 def merged(entries: Sequence[Entry], new: Entry) -> list[Entry]:
-    """The entries with ``new`` among them.
-
-    Of several results of one run the newest is the row and the others its ``history``, newest first and each
-    once, in whatever order they were added. A model's category is kept until another one is given.
-    """
+    """The entries with ``new`` among them: of several results of one run the newest is the row and the others its
+    ``history``, newest first and each once. A model's category is kept until another one is given."""
     same = [entry for entry in entries if entry.identity == new.identity]
     others = [entry for entry in entries if entry.identity != new.identity]
     # Of two results of one second the one that was added last counts.
@@ -153,10 +150,8 @@ def ordered(entries: Iterable[Entry]) -> list[Entry]:
 def board_rows(entries: Sequence[Entry], task: Task) -> list[tuple[Row, int | None]]:
     """One task's own and published rows, best first; an own row with the place of its entry among ``entries``.
 
-    Entries that each call themselves comparable with the published rows, and were measured on different data or
-    with different templates of one protocol, cannot all be: those that differ from the rest say so and are not
-    ranked. The rest are those whose data came from the hub; where none or all did, those that most rows agree with.
-    """
+    Of entries that call themselves comparable and differ in data or in a protocol's templates only those stay so whose
+    data came from the hub; where none or all did, those that most rows agree with."""
     claims = [entry for entry in entries if entry.task is task and entry.comparable is Comparable.YES]
     outsiders = [*_outsiders("data", claims, "data_sha256", "data_samples_sha256")]
     for protocol in {entry.protocol for entry in claims}:

@@ -1,12 +1,9 @@
 """Merging scored runs into an OpenVLM-style JSON.
 
-Such a file is ``{"time": ..., "results": {model: {"META": {...}, dataset: {"Overall": ..., ...}}}}``. Only the
-runs' own members change: other models, unknown keys, all values, the order of keys and the indentation stay; the file
-before is kept as ``FILE.bak``.
-
-The public table code (gen_table.py of the Space opencompass/open_vlm_leaderboard) takes a dataset's columns from one
-model and looks them up in all others, so that a partial run breaks the table; its filters show no row whose META says
-neither 'Yes' nor 'No' under ``OpenSource``.
+Such a file is ``{"time": ..., "results": {model: {"META": {...}, dataset: {"Overall": ..., ...}}}}``. Only the runs'
+own members change, and the file before is kept as ``FILE.bak``. The public table code (gen_table.py of the Space
+opencompass/open_vlm_leaderboard) takes a dataset's columns from one model, so that a partial run breaks the table, and
+its filters show no row whose META says neither 'Yes' nor 'No' under ``OpenSource``.
 """
 
 from __future__ import annotations
@@ -86,18 +83,13 @@ def merge(
     timeout: float = LOCK_TIMEOUT,
 ) -> MergeReport:
     """Merge scored runs into an OpenVLM-style JSON, which is made where it does not exist; the same runs again change
-    nothing.
+    nothing. A model is found by its name, another name of it, or the ``dir_name`` of its META.
 
-    A model is found by its name, another name of it (the published tables' or the kits'), or the ``dir_name`` of its
-    META; a new one gets what is known of it as META. ``scores`` are of any models and datasets; of several results of
-    one run the newest counts. ``model`` is the name in the file; the runs must then be of one model. ``open_source``
-    says whether the weights are public. ``stamp`` sets the file's ``time`` to now; otherwise it stays, since it speaks
-    of all results. Another writer is waited for ``timeout`` seconds.
-
-    Raises BadInput where the runs do not go together, are partial or hold impossible numbers, or the file is none of
-    this kind or would have members of one dataset with different keys; it is left as it is. Raises RunFailed where the
-    file cannot be written, or another process held it for too long.
-    """
+    ``scores`` are of any models and datasets; the newest of one run counts. ``model`` is the name in the file, of runs
+    of one model. ``open_source``: whether the weights are public. ``stamp`` sets the file's ``time`` to now. Another
+    writer is waited for ``timeout`` seconds. Raises BadInput where the runs do not go together, are partial or hold
+    impossible numbers, or the file is none of this kind or would have members of one dataset with different keys; it is
+    left as it is. Raises RunFailed where the file cannot be written, or another process held it for too long."""
     wanted = _wanted(scores, model)
     # A link keeps pointing to its file, which is the one that is replaced.
     file = file.resolve()
@@ -128,9 +120,8 @@ def merge(
 
 
 def _values_of(run: TaskRun) -> Values:
-    """One task's numbers as such a file holds them: percent (0-100), or means (0-2) and their sum (0-8). Readers of
-    such files take all keys of a dataset for columns of numbers, so that modalities stand beside the question types or
-    dimensions, and the mark is a number too. A measure that no sample has is None."""
+    """A task's numbers as such a file holds them, all as numbers: percent, or means (0-2) and their sum; None for
+    none."""
     part = run.result
     values: Values = {measure: part.measures[measure].value for measure in (OVERALL, *MEASURES[part.task])}
     groups, taken = part.groups.get(MODALITY, {}), (*values, UNKNOWN, COMPARABLE)
@@ -139,8 +130,7 @@ def _values_of(run: TaskRun) -> Values:
 
 
 def _problem_of(run: TaskRun, values: Values) -> str | None:
-    """What is wrong with a task's numbers, or missing (which keys there must be is known of the benchmarks' own data),
-    as the end of a sentence about them; None where nothing is."""
+    """What is wrong with a task's numbers, or missing, as the end of a sentence about them; None where nothing is."""
     part, overall, missing = run.result, values[OVERALL], run.result.counts.get("n_missing")
     if limited := [reason for reason in part.not_comparable_because if reason.endswith(LIMITED)]:
         return f"is partial ({limited[0]})"
@@ -312,11 +302,8 @@ def _dumped(board: Json, before: str | None) -> str:
 
 
 def meta_json(model: str, run: TaskRun | None = None, kit: InstalledKit | None = None) -> Json:
-    """Make the ``META`` object for a model, as the file names it, that the file does not have yet.
-
-    It has all fields that the leaderboard's tables read, unknown ones empty. ``Parameters`` is the size in a name
-    ('7B'), ``Time`` the day of ``run``; the leaderboard's makers have not verified it. ``kit``: the installed one.
-    """
+    """The ``META`` object for a model, as the file names it, with all fields that the leaderboard's tables read,
+    unknown ones empty; ``Parameters`` is the size in a name ('7B'), ``Time`` the day of ``run``."""
     names = tuple(dict.fromkeys((*(_names_of(run.model) if run else ()), *_names_of(model))))
     zoo: Mapping[str, ZooModel] = {}
     with suppress(OSError, ValueError, SyntaxError):  # a kit whose configuration looks otherwise is no reason to fail

@@ -1,7 +1,4 @@
-"""A board as text for other places: CSV for a spreadsheet, Markdown and HTML for a README.
-
-Model names, reasons and settings are data: no spreadsheet may run them, and no renderer may take them for markup.
-"""
+"""A board as tables: CSV for a spreadsheet, Markdown and HTML for a README, and the terminal."""
 
 from __future__ import annotations
 
@@ -124,13 +121,11 @@ def apart(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
 
 
 def exported(path: Path, form: str, boards: Boards) -> bytes:
-    """Work out what ``path`` holds after ``boards``, the rows by task, are exported to it; nothing is written yet.
+    """What ``path`` holds after ``boards`` are exported to it as 'csv', 'markdown' or 'html'; nothing is written yet.
 
-    ``form`` is 'csv', 'markdown' (GitHub's, each table below a heading) or 'html' (without styles or scripts, which a
-    README may not have). A Markdown or HTML file that exists already gets the tables between its two marker lines
-    (``BEGIN``, ``END``), and keeps everything else; a CSV file is replaced where it is an earlier export. Raises
-    BadInput where the file exists and is something else. Raises RunFailed where it is read-only.
-    """
+    A Markdown or HTML file that exists gets the tables between its lines ``BEGIN`` and ``END``; a CSV file is replaced
+    where it is an earlier export. Raises BadInput where the file is something else. Raises RunFailed where it is
+    read-only."""
     check_writable(path)
     try:
         old = read_bytes(path).decode("utf-8")

@@ -131,11 +131,8 @@ def boards_json(runs: Sequence[Run]) -> list[Json]:
 
 
 def answer_json(row: SampleRow) -> Json:
-    """A reply, what was read from it or how it was judged, and how it came out; what is absent is left out.
-
-    ``outcome`` is one of the constants of this module, and ``bad`` says that it failed: a wrong letter or none, or a
-    judged reply with an error that can be told.
-    """
+    """A reply, what was read from it or how it was judged, and how it came out (``outcome``, a constant of this module,
+    and ``bad``: it failed); what is absent is left out."""
     kinds = list(dict.fromkeys(row.error_kinds))
     return {
         "reply": row.prediction.text,

@@ -1,7 +1,5 @@
-"""The images themselves in a folder beside the page, which a page in a file can show pixel by pixel.
-
-A file there is another name of the one that a run's images are kept in, where the disk allows that, else a copy. None
-is ever replaced, and one removed only where its name is made from its content and the image store has it too.
+"""The images themselves in a folder beside the page: links to the files, or copies. None is ever replaced, and one
+removed only where its name is made from its content and the image store has it too.
 """
 
 from __future__ import annotations
@@ -34,9 +32,8 @@ class Originals:
             raise BadInput(f"{self._folder} is a link or no folder; {way}.")
 
     def add(self, name: str, source: Path, small: Thumbnail) -> list[object]:
-        """Put an image there and return its address from the page; of an image that browsers do not show as it is, the
-        address of a copy that they do, and a pair: the original's address, and how the copy shows it. Raises RunFailed
-        where it cannot be written."""
+        """Put an image there and return its address from the page; where browsers need a copy the copy's, and a pair:
+        the original's, and how the copy shows it. Raises RunFailed where it cannot be written."""
         with writing(self._folder, "choose another --out, or --images thumbnails"):
             self._folder.mkdir(parents=True, exist_ok=True)
             if not is_plain(name) or not _OF_IMAGES.search(name) or self._is_taken(name, source):

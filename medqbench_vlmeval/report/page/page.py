@@ -47,11 +47,8 @@ def json_text(value: Any) -> str:
 def document(
     title: str, data: Any, pictures: Sequence[Any] = (), figures: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[str, str]:
-    """The whole page and its content security policy; the pictures' JSON is in an element of its own that is read when
-    the first one is shown.
-
-    A page that a server gives has ``live`` in its data: it may then ask that server, and no other, for more.
-    """
+    """The whole page and its content security policy; the pictures' JSON is read when the first is shown. A page that a
+    server gives has ``live`` in its data: it may ask that server, and no other, for more."""
     is_served = "live" in data
     return render(
         "page.html.j2",
@@ -101,18 +98,12 @@ def write_page(
     comparison: RunComparison | None = None,
 ) -> tuple[int, int]:
     """Write one self-contained HTML file about ``runs``, the first one shown first, whole or not at all; return how
-    many images the runs name, and how many of them are not on this machine.
+    many images the runs name, and how many of them are not on this machine. The same input gives the same bytes.
 
-    The same runs and images give the same bytes. Nothing in the file asks a network for anything, and every text of a
-    model, a judge or a data file is data in it, never markup.
-
-    ``image_root`` is the folder of the runs' images (an ``ImageStore``'s root, or a flat folder); images that are not
-    there are said to be absent; with None there are the embedded set's alone. ``images`` is one of :data:`IMAGES`:
-    'full' puts the originals into a folder beside the file, 'none' leaves thumbnails out too. ``places`` says where
-    else images are, by their names. ``comparison`` is of the runs with each other, where they have anything in common.
-    Raises BadInput where there is no run, or no folder can have the originals. Raises RunFailed where a file cannot be
-    written.
-    """
+    ``image_root`` is the folder of the runs' images (an ``ImageStore``'s root, or a flat folder); with None there are
+    the embedded set's alone. ``images`` is one of :data:`IMAGES`: 'full' puts the originals into a folder beside the
+    file, 'none' leaves thumbnails out too. ``places`` says where else images are, by their names. Raises BadInput where
+    there is no run, or no folder can have the originals. Raises RunFailed where a file cannot be written."""
     if not runs:
         raise BadInput("There is no run to make a page of; name at least one scored run.")
     gathered = Gathered()

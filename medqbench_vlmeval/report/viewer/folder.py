@@ -1,8 +1,7 @@
 """A work folder as the viewer shows it: scored runs, runs that are at work, and half-written ones.
 
-What lies in a folder was written by somebody else, and may be written at this moment: a file that cannot be read now is
-named, and looked at again when it has changed. A file outside, to which a link leads, is not read. A run's samples are
-read when they are asked for, and not kept.
+A file that cannot be read now is named, and looked at again when it has changed; one outside, to which a link leads, is
+not read. A run's samples are read when they are asked for, and not kept.
 """
 
 from __future__ import annotations
@@ -118,11 +117,8 @@ class WorkFolder:
         return self._pictures[place]
 
     def image(self, place: str, form: str) -> tuple[bytes, str]:
-        """A picture by its number among those that runs name, and its media type.
-
-        ``form`` is 'small' (the thumbnail), 'full' (the file, or a copy that browsers show) or 'file'. Raises BadInput
-        where there is no such picture, or no image of it (any more).
-        """
+        """A picture by its number among those that runs name, as 'small' (the thumbnail), 'full' (what browsers show)
+        or 'file', and its media type. Raises BadInput where there is none (any more)."""
         path, kind, words = self._images.get(place, (Path(), "", None))
         with suppress(*DECODER_ERRORS):
             if path.resolve() != path:  # a link has taken its place

@@ -1,8 +1,7 @@
-"""The viewer's server: 127.0.0.1 alone, read-only, and for those alone who know the token in the address.
+"""The viewer's server: 127.0.0.1 alone, read-only, for those alone who know the token in the address.
 
-A page of somebody else in the same browser cannot guess the token. Nor can it be this server's origin by a name of its
-own that leads to this machine (DNS rebinding): ``Host``, and ``Origin`` where a browser sends it, must be the server's.
-Nothing is served by a path: runs by their place in the list, images by that among those that runs name.
+``Host`` and ``Origin`` must be its own (DNS rebinding). Nothing is served by a path: runs go by their place in the
+list, images by theirs.
 """
 
 from __future__ import annotations
@@ -88,11 +87,9 @@ def make_app(folder: WorkFolder, token: str, port: int) -> ASGIApp:
 
 
 def serve(root: Path, port: int | None, opened: Callable[[str], object], compare: Compare | None = None) -> None:
-    """Serve the viewer of a folder, at any free port for None, until the process ends; ``opened`` is told the address.
-
-    ``compare`` compares runs with each other, None where too many or none can be; without it the viewer does not.
-    Raises BadInput where there is no such folder. Raises RunFailed where the port is in use, or may not be used.
-    """
+    """Serve a folder's viewer, at any free port for None, until the process ends; ``opened`` is told the address,
+    ``compare`` compares runs, None where they cannot be. Raises BadInput where there is no such folder. Raises
+    RunFailed where the port cannot be used."""
     import uvicorn
 
     if not root.is_dir():
