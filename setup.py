@@ -83,7 +83,7 @@ setup(
         "medqbench_vlmeval.data": ["*.json", "mini/*", "mini/images/*", "published/*"],
         "medqbench_vlmeval.judge": ["*.json", "templates/*"],
         "medqbench_vlmeval.prompts": ["templates.json"],
-        "medqbench_vlmeval.report": ["templates/*.j2"],
+        "medqbench_vlmeval.report": ["words.json", "templates/*.j2"],
         "medqbench_vlmeval.report.figures": ["medqbench.mplstyle"],
         "medqbench_vlmeval.report.page": ["assets/*"],
         "medqbench_vlmeval.runs": ["methods.json"],

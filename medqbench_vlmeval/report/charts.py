@@ -19,16 +19,13 @@ from medqbench_vlmeval.report.run_tables import overall_by, unit_words
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import COMPARABLE_MARKS, Row, by_overall, own_row, reference_rows, shortened
 from medqbench_vlmeval.report.table import Column, Entry, Kind, Table, table
+from medqbench_vlmeval.report.text import INTROS
 from medqbench_vlmeval.runs.result import MODALITY, top_of
 from medqbench_vlmeval.types import Cell, TaskRun
 
 CHARTS, CHART_DATA = "Charts", "Chart data"
 _MAX_GROUPS = 40  # a chart of more shows nothing
 _PUBLISHED, _HUMAN = "#BFBFBF", "#7F7F7F"
-_INTRO = (
-    "What the sheet 'Charts' shows: values, and how far their 95% intervals reach below and above. A value without an "
-    "interval has none that is known."
-)
 _LONGEST_NAME = 34  # columns of a group; longer ones leave no room for the drawing
 _WIDTH, _GAP, _BAR, _FRAME = 605, 35, 21, 110  # pixels: of a chart, between two, of a bar, of title and axis
 _ROW, _COLUMNS = 20, 10  # pixels of a row of the sheet; its columns that a chart takes
@@ -67,7 +64,7 @@ def add_standings(book: Book, sheet: Sheet, tasks: Mapping[Task, Sequence[NamedR
 
 def _draw(book: Book, charts: Sheet, pages: Sequence[Sequence[_Chart]]) -> None:
     data, sheet = book.add_fixed(CHART_DATA), charts.worksheet
-    data.sentence(_INTRO)
+    data.sentence(INTROS["chart_data"])
     row, breaks, highest = 0, [], 1
     for page in pages:
         first = row

@@ -31,17 +31,12 @@ from medqbench_vlmeval.report.table import (
     task_kind,
     value_words,
 )
-from medqbench_vlmeval.report.text import markdown, markdown_text, one_line, terminal_text
+from medqbench_vlmeval.report.text import INTROS, markdown, markdown_text, one_line, terminal_text
 from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, RunComparison, SharedSample
 from medqbench_vlmeval.scoring.compare import AXES, POWER, Difference
 from medqbench_vlmeval.types import SampleRow
 
 _EFFECT = f"{POWER:.0%} power"
-_ITEMS_WHAT = (
-    "Discrimination: the correlation of the runs' scores on a sample with their totals on all others, with few runs a "
-    "wide interval. Worth a second look: most of the stronger runs chose one option, not the key, and weaker ones "
-    "did better or none is right. The key may be wrong, or the question hard or unclear."
-)
 _UNFOLDED = 30  # rows of a table in Markdown
 _INDEX_LENGTH = 40  # characters of an index
 _ON_A_PAGE = 20  # runs whose matrices can be read on one page
@@ -140,7 +135,7 @@ def add_matrices(book: Book, comparison: RunComparison) -> None:
         sheet = book.add(f"Samples, {task.task.value}")
         add_rows(sheet, _sample_columns(task), task.samples)
         sheet.finish(freeze="B2", repeat_row=1)
-    book.add_tables("Items", _item_tables(comparison), "Item analysis", [_ITEMS_WHAT])
+    book.add_tables("Items", _item_tables(comparison), "Item analysis", [INTROS["items"]])
 
 
 def in_order(task: ComparedTask) -> list[str]:

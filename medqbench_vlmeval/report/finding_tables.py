@@ -11,14 +11,11 @@ from medqbench_vlmeval.report.sample_tables import Read, add_rows, judge_words
 from medqbench_vlmeval.report.sentences import has_rules
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Kind, Row, Table, columns, few_item, table
+from medqbench_vlmeval.report.text import INTROS, LABELS
 from medqbench_vlmeval.scoring.agreement import is_same
-from medqbench_vlmeval.types import FEW, Agreement, Cell, Finding, SampleRow, TaskRun
+from medqbench_vlmeval.types import Agreement, Cell, Finding, SampleRow, TaskRun
 
 FINDINGS, CONCLUSIONS, RELIABILITY = "Findings", "Conclusions", "Reliability"
-_WHAT = (
-    "Each finding with its 95% interval; 'no evidence' is said where the interval of a difference includes 0. What the "
-    "data does not support is listed with the reason."
-)
 _COLUMNS = (
     Column("Task"),
     Column("Finding", width=34, wrap=True),
@@ -29,29 +26,9 @@ _COLUMNS = (
     Column("Statement", width=72, wrap=True),
     Column("Interval", width=36, wrap=True),
 )
-_SHARES = {
-    "first_stated": "Answers that prefer the first image",
-    "first_in_reference": "References that prefer the first image",
-    "right_where_first_is_better": "Right where the first image is better",
-    "right_where_second_is_better": "Right where the second image is better",
-    "said_yes": "Answers that say yes",
-    "is_yes": "Questions whose answer is yes",
-    "right_where_yes": "Right where it is yes",
-    "right_where_no": "Right where it is no",
-    "inference_failed": "Inference failed",
-    "missing": "Prediction missing",
-}
-_MANY_WHAT = (
-    "One row a finding; a run's three columns are its value and the ends of its 95% interval. Of which groups a gap is "
-    f"and why one is absent, the run's own workbook says. Grey italics: fewer than {FEW} samples."
-)
 _RUNS_A_PAGE = 6
 _QUALITY = "quality_accuracy"
 _IMAGES: Mapping[str | int, str] = {1: "first image", 2: "second image", "same": "no difference"}
-_CONCLUSIONS_WHAT = (
-    "Quality accuracy computed from the conclusions that answer and reference state, without a model. Listed are the "
-    "samples where the judge's own score differs by 0.5 or more; either may be wrong."
-)
 _UNREAD = "none that can be read"
 _WITH_RULES = "One of the panel is 'rules', whose quality accuracy is computed in this very way."
 
@@ -62,7 +39,7 @@ def add_findings(book: Book, runs: Sequence[TaskRun]) -> None:
     if not known:
         return
     sheet = book.add_fixed(FINDINGS)
-    sheet.sentence(_WHAT)
+    sheet.sentence(INTROS["findings"])
     head = sheet.add_table(Table("", _COLUMNS, [row for run in known for row in _finding_rows(run)]))
     for run in known:
         for finding in run.result.findings.values():
@@ -125,7 +102,7 @@ def _tables_of(finding: Finding) -> Iterator[Table]:
             for letter, use in bias.letters.items()
         ]
         yield table("", heads, [*uses, ("Total variation distance", None, None, None, bias.distance)])
-    shares = [(label, details.shares[name]) for name, label in _SHARES.items() if name in details.shares]
+    shares = [(label, details.shares[name]) for name, label in LABELS["shares"].items() if name in details.shares]
     yield from _shares("", [*(details.kinds or {}).items(), *(details.reasons or {}).items(), *shares])
 
 
@@ -148,7 +125,7 @@ def add_many_findings(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> N
     most = max(len(runs) for _, runs, _ in known)
     sheet = book.add_fixed(FINDINGS)
     sheet.title("Findings side by side")
-    sheet.sentence(_MANY_WHAT)
+    sheet.sentence(INTROS["many_findings"])
     for task, runs, titles in known:
         sheet.append()
         sheet.append([TASK_TITLES[task]], "bold")
@@ -185,7 +162,7 @@ def add_conclusions(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRo
     if not checks:
         return
     sheet = book.add_fixed(CONCLUSIONS)
-    sheet.sentence(_CONCLUSIONS_WHAT)
+    sheet.sentence(INTROS["conclusions"])
     if any(has_rules(run) for run, _ in checks):
         sheet.sentence(_WITH_RULES)
     heads = columns("Task", ("Computed", "score"), ("of", "count"), ("Judge", "score"), ("of", "count"))

@@ -33,33 +33,18 @@ from medqbench_vlmeval.report.standings import (
 )
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Item, Row, Table, columns, few_item, table, task_kind
+from medqbench_vlmeval.report.text import INTROS, LABELS
 from medqbench_vlmeval.runs.result import MODALITY, result_to_json, top_of
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
 _MAX_RUNS = 500
 _LABEL_LIMIT = 60  # characters
 _HASH = 12  # characters of a hash, enough to tell files apart by eye
-_WHAT = (
-    "Ranked by Overall with the published rows (test split). A place is given to what can be compared with them; what "
-    "cannot, or is not verified, stands below, and why. Overall's 95% interval stands beside it. Grey italics: "
-    f"fewer than {FEW} samples."
-)
-_SETTINGS_WHAT = (
-    "Coloured: settings in which the runs of a table differ. Names, places, dates and hashes of what every run has of "
-    "its own are not."
-)
 _OF_THE_RUN = ("model", "not_comparable_because", "created", "prediction_file.")
 _SCALARS = ("model", "dataset", "n", "baseline", "comparable", "not_comparable_because")
 _RUNS_A_PAGE = 4
 FIGURES = "All figures"
-_SHEETS = {
-    Task.PERCEPTION: "Perception",
-    Task.NO_REFERENCE: "No-reference",
-    Task.COMPARATIVE: "Comparative",
-    Task.DEGRADATION: "MedQ-Deg",
-}
 _AXES = (MODALITY, "question_type", "severity", "category", "difficulty", "scope", "source")
-_NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals: '{FIGURES}'."
 
 
 @dataclass(frozen=True)
@@ -144,7 +129,7 @@ def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> N
     sheet = book.add_fixed(run_tables.OVERVIEW)
     count = max(map(len, tasks.values()))
     sheet.title(f"{benchmarks(tasks)}: {count} {'run' if count == 1 else 'runs'} side by side")
-    sheet.sentence(_WHAT)
+    sheet.sentence(INTROS["overview"])
     if any(not reference_rows(task) for task in tasks):
         sheet.sentence("MedQ-Deg has no published rows here: its runs are ranked within their data file.")
     for task, runs in tasks.items():
@@ -191,7 +176,7 @@ def add_many_settings(book: Book, results: Sequence[Result]) -> None:
     """Write what runs were made from and with, a column a run: one table for perception, one for reasoning."""
     sheet = book.add_fixed(run_tables.SETTINGS)
     sheet.title("Settings by run")
-    sheet.sentence(_SETTINGS_WHAT)
+    sheet.sentence(INTROS["settings"])
     perception = [result for result in results if result.task.is_choice]
     reasoning = [result for result in results if not result.task.is_choice]
     questions = " and ".join(dict.fromkeys(TASK_TITLES[result.task] for result in perception))
@@ -228,7 +213,9 @@ def add_task_sheets(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> Non
     """Write a sheet a task: the runs by modality, by question type or dimension, by severity and further axes."""
     for task, runs in tasks.items():
         tables = [matrix for axis in _AXES for matrix in _matrices(task, runs, axis)]
-        book.add_tables(_SHEETS[task], tables, f"{TASK_TITLES[task]}, by group", [_NOTE], freeze="B2")
+        book.add_tables(
+            LABELS["sheets"][task.value], tables, f"{TASK_TITLES[task]}, by group", [INTROS["groups"]], freeze="B2"
+        )
 
 
 def _matrices(task: Task, runs: Sequence[NamedRun], axis: str) -> Iterator[Table]:

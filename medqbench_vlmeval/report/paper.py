@@ -13,17 +13,10 @@ from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows
 from medqbench_vlmeval.report.standings import BASELINE, COMPARABLE_MARKS, OWN, PUBLISHED, Row, names_by, run_labels
 from medqbench_vlmeval.report.table import Column, Item, Kind, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
-from medqbench_vlmeval.report.text import latex, markdown, one_line
+from medqbench_vlmeval.report.text import LABELS, latex, markdown, one_line
 from medqbench_vlmeval.types import Cell, Result, TaskRun
 
-_HEADINGS = {
-    HUMAN: "Human",
-    "commercial": "Commercial",
-    "open-source": "Open-source",
-    "medical-specialized": "Medical-specialized",
-    BASELINE: "Baselines",
-    OWN: "Own runs",
-}
+_HEADINGS = LABELS["headings"]
 _LONGEST_NAME = 60
 _PUBLISHED_MARK = "‡"
 

@@ -11,19 +11,11 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, dim
 from medqbench_vlmeval.judge.protocols import criteria
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.table import Item
-from medqbench_vlmeval.report.text import cell_text
+from medqbench_vlmeval.report.text import INTROS, cell_text
 
 _TEXT_WIDTH = 62
 _WIDTHS = (14, 15, _TEXT_WIDTH, _TEXT_WIDTH, 14, 14, 14, 14, 30)
 _FIRST_RATING = 5  # column, from 1
-_HOW = (
-    "Each row of the sheet 'Ratings' has two texts: a reference, written by an expert, and an answer. Rate the answer "
-    "against the reference on four dimensions. Whose answer it is, is not said, and the order is random.",
-    "Fill the four coloured cells of a row with 0, 1 or 2 (in a comparison, Quality Accuracy is 0 or 2). Leave a cell "
-    "empty where you cannot decide. Rate each dimension for itself. The comment is free.",
-    "Change nothing else: the rating id connects a row to its answer. Sorting and colouring do no harm. Rate alone, "
-    "each rater in a copy of this file, and do not look rows up elsewhere.",
-)
 
 
 @dataclass(frozen=True)
@@ -70,7 +62,7 @@ def write_rating_sheet(path: Path, rows: Sequence[RatingRow], id_name: str) -> N
 def _add_guide(sheet: Sheet, tasks: Sequence[Task]) -> None:
     sheet.widths((20, 8, 110))
     sheet.title("How to rate")
-    for sentence in _HOW:
+    for sentence in INTROS["rating"].splitlines():
         sheet.sentence(sentence)
     for task in tasks:
         sheet.append()

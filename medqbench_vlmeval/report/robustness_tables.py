@@ -10,22 +10,14 @@ from medqbench_vlmeval.data.second_pass import permutation_text
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.table import Column, Item, Kind, Table, columns, flat, table
-from medqbench_vlmeval.scoring.robustness import PREFERENCES, UNREAD, ChoicePair, PassComparison, PreferencePair, turned
+from medqbench_vlmeval.report.text import LABELS
+from medqbench_vlmeval.scoring.robustness import ChoicePair, PassComparison, PreferencePair, turned
 from medqbench_vlmeval.types import FEW, Cell
 
 _MARK = "NOT A RESULT of the benchmark: two passes compared"
-_LABELS = (
-    "Same image in both orders",
-    "First place in both orders",
-    "Second place in both orders",
-    "'Same' in both orders",
-    "'Same' in one order",
-    "Unread in one order or both",
-)
-_PREFERENCES = dict(zip(PREFERENCES, _LABELS, strict=True))
+_PREFERENCES = LABELS["preferences"]
 # The heads of columns: 'Same image %'.
 _SHORT = {name: f"{label.partition(' in ')[0]} %" for name, label in _PREFERENCES.items() if "'Same'" not in label}
-_PLACES = {"first": "First image", "second": "Second image", "same": "'Same'", UNREAD: "Unread"}
 
 _Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 _CHOICES: Sequence[Read[ChoicePair]] = (
@@ -128,7 +120,7 @@ def _tables(comparison: PassComparison) -> Iterator[Table]:
         yield _labelled(title, ("", "Mean"), means.items(), "score")
         title = "By place: how often it was preferred, and the right answers where the better image was"
         heads = columns("Preferred", ("First pass %", "percent"), ("Second pass %", "percent"))
-        places = [(label, scores.places[name]) for name, label in _PLACES.items()]
+        places = [(label, scores.places[name]) for name, label in LABELS["places"].items()]
         uses = [(label, use.first.value, use.second.value, use.right) for label, use in places]
         yield table(title, [*heads, Column("Right where better %", "percent", interval="95%", n="n")], uses)
         yield from _group_tables(comparison)

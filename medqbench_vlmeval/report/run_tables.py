@@ -43,20 +43,12 @@ from medqbench_vlmeval.report.table import (
     task_kind,
 )
 from medqbench_vlmeval.report.table import columns as columns_of
+from medqbench_vlmeval.report.text import INTROS, LABELS
 from medqbench_vlmeval.runs.result import MODALITY, TYPE_BY_MODALITY, result_to_json, top_of
 from medqbench_vlmeval.types import FEW, Cell, ExtractorResult, Group, Result, SampleRow, TaskResult, TaskRun
 
 ALL = "All"
-COUNT_TITLES = {
-    "n": "Samples",
-    "n_correct": "Correct",
-    "n_scored": "Scored",
-    "n_unanswered": "Unanswered (counted as wrong)",
-    "n_unscored": "Unscored (left out of the means)",
-    "n_inference_failed": "Inference failed",
-    "n_missing": "Prediction missing",
-    "n_cut": "Prediction cut by its spreadsheet",
-}
+COUNT_TITLES = LABELS["counts"]
 BASELINE_NOTE = "BASELINE: a model without weights, for orientation only."
 _GROUP_COUNTS = {
     True: {"n": "n", "Correct": "n_correct", "Unanswered": "n_unanswered"},
@@ -68,10 +60,6 @@ DEGRADATION = "Degradation"
 _MAX_SHEETS = 40  # a column that was taken for the modality by mistake may have a value a row
 MAX_COLUMNS = 40
 _MAX_ROWS = 100
-_MATRICES_NOTE = (
-    f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals are on the sheets "
-    "'By modality' and 'By group'."
-)
 # What the other sheets show.
 _LEFT_OUT = (
     "groups", "intervals", "frequencies", "findings", "conclusions", "between_rounds", "between_judges",
@@ -455,7 +443,7 @@ def unit_words(task: Task) -> str:
 def add_matrices(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write every crossing of two axes that a result has, and the dimensions by modality; else no sheet."""
     tables = (matrix for run in runs for matrix in _matrices(run))
-    book.add_tables(MATRICES, tables, lines=[_MATRICES_NOTE], freeze="B2")
+    book.add_tables(MATRICES, tables, lines=[INTROS["matrices"]], freeze="B2")
 
 
 def _matrices(run: TaskRun) -> Iterator[Table]:

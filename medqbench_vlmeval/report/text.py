@@ -6,8 +6,9 @@ What has to be changed is changed visibly, and the result files keep the whole t
 from __future__ import annotations
 
 import html
+import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,11 +16,15 @@ from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.files import REPLACEMENT
 from medqbench_vlmeval.report.table import FEW_NOTE, Item, Table, flat, words
+from medqbench_vlmeval.types import FEW
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 _TEMPLATES = Path(__file__).with_name("templates")
+_WORDS = json.loads(Path(__file__).with_name("words.json").read_text(encoding="utf-8"))
+LABELS: Mapping[str, Mapping[str, str]] = _WORDS["labels"]
+INTROS: Mapping[str, str] = {name: text.format(few=FEW) for name, text in _WORDS["intros"].items()}
 
 CELL_LIMIT = 32_767  # UTF-16 units in one cell, fixed by the xlsx format
 SHEET_NAME_LIMIT = 31

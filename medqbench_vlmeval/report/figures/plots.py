@@ -32,7 +32,7 @@ from medqbench_vlmeval.report.standings import (
     shown_hash,
 )
 from medqbench_vlmeval.report.table import task_kind, value_words
-from medqbench_vlmeval.report.text import one_line
+from medqbench_vlmeval.report.text import LABELS, one_line
 from medqbench_vlmeval.runs.result import MODALITY
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskResult, TaskRun
 
@@ -47,14 +47,6 @@ _LEAST = {RADAR: 3, DOTS: 1, CURVE: 2, HEATMAP: 1}
 _MOST = {RADAR: 12, HEATMAP: 9}
 _MOST_WITH_N = (8, 4)  # of curves they stand in one line
 _NO_REASON = "the result does not say why"
-_HOW_TO_READ = {
-    RADAR: "bars on the spokes: 95% intervals, where there is one",
-    DOTS: "lines: 95% intervals, where there is one; grey: published numbers",
-    CURVE: "whiskers: 95% intervals, where there is one",
-    PANELS: "whiskers: 95% intervals, where there is one; L0: the rows that the degraded ones are set beside",
-    HEATMAP: "below each number: its 95% interval, where there is one",
-    CONFUSION: "shade: share of the row",
-}
 
 
 @dataclass(frozen=True)
@@ -287,7 +279,7 @@ def words_of(figure: Figure, mark: str) -> str | None:
 def notes_of(figure: Figure) -> list[str]:
     """What must stand below the drawing itself: how to read its marks."""
     lines = figure.kind in _LINES
-    notes = [_HOW_TO_READ[figure.kind]]
+    notes = [LABELS["how_to_read"][figure.kind]]
     if (more := len(figure.matrices) - MATRICES_MOST) > 0:
         notes.append(f"{more} more are in the workbooks")
     if lines and not figure.together:
@@ -311,7 +303,7 @@ def caption_of(figure: Figure) -> str:
         unit = "counts of answers" if figure.matrices else "percent of questions"
     else:
         unit = "counts of descriptions" if figure.matrices else "dimensions 0-2, their sum 0-8"
-    sentences = [f"{figure.title} ({unit})", _HOW_TO_READ[figure.kind]]
+    sentences = [f"{figure.title} ({unit})", LABELS["how_to_read"][figure.kind]]
     if figure.matrices:
         shares = dict.fromkeys(f"{run.label}: {_share(run)}" for run in figure.runs)
         sentences.append(f"Took one level for another: {'; '.join(shares)}")

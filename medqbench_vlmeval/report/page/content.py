@@ -20,6 +20,7 @@ from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, con
 from medqbench_vlmeval.report.sentences import checks_of
 from medqbench_vlmeval.report.standings import ranks
 from medqbench_vlmeval.report.table import Flat, flat, task_kind, words
+from medqbench_vlmeval.report.text import LABELS
 from medqbench_vlmeval.runs.result import findings_to_json, json_of, top_of
 from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
 
@@ -28,15 +29,6 @@ Json = dict[str, Any]
 RIGHT, WRONG, NO_ANSWER, NO_REPLY = "right", "wrong", "no answer", "no reply"
 SOUND, FAULTY, UNSCORED = "no error found", "with errors", "unscored"
 AXES = ("modality", "question_type", "severity", "scope", "difficulty", "category", "degradation", "source")
-_AXIS_OF_FINDING = {
-    "modality_gap": "modality",
-    "image_source": "source",
-    "severity_profile": "severity",
-    "degradation_drop": "severity",
-    "worst_category": "category",
-    "general_vs_specific": "scope",
-    "coarse_vs_fine": "difficulty",
-}
 _MANY_IMAGES = 20
 
 
@@ -96,7 +88,7 @@ def _table_json(plain: Flat) -> Json:
 
 
 def _finding_json(name: str, finding: Finding) -> Json:
-    details, axis = finding.details, _AXIS_OF_FINDING.get(name)
+    details, axis = finding.details, LABELS["axis_of_finding"].get(name)
     # What it speaks of and the browser can show: axis, group, value, n, failed ones only.
     links = [[axis, group, cell.value, cell.n, True] for group, cell in details.groups.items() if axis]
     if name == "error_kinds":
