@@ -193,8 +193,6 @@ class DatasetName:
     @property
     def first_pass(self) -> DatasetName:
         """The dataset behind a second pass; one that is no second pass itself."""
-        if not self.second_pass:
-            return self
         return replace(self, text=self.text.removesuffix(ROBUSTNESS), second_pass=False)
 
 
@@ -230,8 +228,6 @@ KITS_NAMES = {
     if of.split is not Split.MINI
 }
 """Names of the datasets of the kit's own classes, with ours for the same data."""
-NAMES_IN_FILES = {**{name: name for name in (*ALL_DATASET_NAMES, *SECOND_PASS_NAMES)}, **KITS_NAMES}
-"""Names of datasets as prediction files carry them, with our own."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +311,7 @@ def known_dataset(text: str) -> DatasetName | None:
 
 def name_in_file(stem: str) -> str | None:
     """The dataset's name that the stem 'MODEL_DATASET' of a prediction file ends in, None where it ends in none."""
-    names = {*NAMES_IN_FILES, *own_names()}
+    names = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES, *KITS_NAMES, *own_names()}
     return max((name for name in names if stem.endswith(f"_{name}")), key=len, default=None)
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.benchmark import NAMES_IN_FILES, REASONING_PREFIX, Task, known_dataset, name_in_file
+from medqbench_vlmeval.benchmark import KITS_NAMES, REASONING_PREFIX, Task, known_dataset, name_in_file
 from medqbench_vlmeval.data import samples_sha256
 from medqbench_vlmeval.data.sources import hub_revision_of
 from medqbench_vlmeval.files import as_file_name, json_object, sha256_text, write_json
@@ -159,7 +159,7 @@ def name_results(predictions: Path, model: str | None, sample_set: SampleSet | N
     if model is None and (foreign := foreign_run(predictions)):
         model = foreign.model
     ending = name_in_file(stem)
-    in_file = NAMES_IN_FILES.get(ending, ending) if ending else None
+    in_file = KITS_NAMES.get(ending, ending) if ending else None
     dataset = own if own and known_dataset(own) else in_file or own
     named = model or (stem.removesuffix(f"_{ending}") if ending else stem)
     if model is None:

@@ -16,12 +16,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -201,24 +200,18 @@ _Done = list[tuple[str, str, bool]]
 
 
 def _spread(folder: Path, batches: Iterable[Sequence[Planned]], workers: int) -> Iterator[_Done]:
-    """Make batches in other processes, as many of them at hand as keep the workers busy."""
+    """Make batches in other processes."""
     if workers == 1:
         yield from (_make(folder, batch) for batch in batches)
         return
-    left = iter(batches)
     with (
         _one_thread_each(),
         ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _end_with_parent) as pool,
     ):
-        waiting: set[Future[_Done]] = set()
         try:
-            while True:
-                with _deaf_to_ctrl_c():  # a process that is started inherits it
-                    waiting |= {pool.submit(_make, folder, batch) for batch in islice(left, 2 * workers - len(waiting))}
-                if not waiting:
-                    return
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
+            with _deaf_to_ctrl_c():  # a process that is started inherits it
+                waiting = [pool.submit(_make, folder, batch) for batch in batches]
+            yield from (future.result() for future in as_completed(waiting))
         except BrokenProcessPool:
             raise RunFailed(
                 f"A process that made pictures was ended from outside, mostly for want of memory; call again with "

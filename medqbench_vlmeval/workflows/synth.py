@@ -182,12 +182,10 @@ def _card(request: SynthRequest, read: Originals, plan: Plan) -> str:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=False, trim_blocks=True)  # noqa: S701
     return environment.get_template("synth_card.md.j2").render(
         name=markdown_text(request.name),
-        example=request.name,
         version=__version__,
         n_sources=len(read.sources),
-        n_pictures=len(plan.pictures),
-        seed=plan.seed,
-        calibrated=request.strengths is not None,
+        plan=plan,
+        request=request,
         tasks={task: files for task, files in tasks.items() if files},
         files=counts,
         modalities=sorted({planned.source.modality for planned in plan.pictures}),
