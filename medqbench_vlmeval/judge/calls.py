@@ -17,10 +17,11 @@ from statistics import fmean
 from medqbench_vlmeval.answers.plain import split_thoughts
 from medqbench_vlmeval.benchmark import DIMENSIONS, dimension_scores
 from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.judge.delimit import speaks_to_grader
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, JOINT, Protocol, Schema, joint_schema, number_of, options_text
 from medqbench_vlmeval.judge.replies import Reading, read_reply
-from medqbench_vlmeval.judge.tokens import fewest_tokens
+from medqbench_vlmeval.judge.tokens import cut_answer, fewest_tokens
 from medqbench_vlmeval.provenance import JudgeSettings
 from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Sample, Verdict
 
@@ -48,7 +49,7 @@ class Call:
 
     ``key`` is the hash of all that decides the reply (see :func:`plan_calls`); calls of one key are asked once.
     ``allowed`` maps the dimensions that the reply is to score to the scores that they may have. ``note`` says what
-    was changed in the answer.
+    was changed in the answer, and whether it speaks to the grader.
     """
 
     key: str
@@ -160,46 +161,45 @@ def texts_to_judge(
     return texts, reasons
 
 
-def answers_alone(texts: Sequence[tuple[Sample, str]]) -> tuple[list[tuple[Sample, str]], dict[str, str]]:
-    """The answers without the thoughts before them, and by sample index a note on what was cut.
+def _answer_alone(sample: Sample, text: str, options: JudgeOptions) -> tuple[str, str | None]:
+    """The answer that the judge reads, and a note on what was cut of it and whether it speaks to the grader.
 
     A thought that was never closed leaves what stood before it. An extractor may still find a letter at the end of
     thoughts that nothing follows, so that those of a multiple-choice reply stay.
     """
-    answers: list[tuple[Sample, str]] = []
-    notes: dict[str, str] = {}
-    for sample, text in texts:
-        answer, thoughts = split_thoughts(text)
-        if thoughts is None or (sample.options and not answer.strip()):
-            answer = text
-        else:
-            answer = answer.strip()
-            notes[sample.index] = f"thoughts of {len(text) - len(answer):,} characters cut"
-        answers.append((sample, answer))
-    return answers, notes
+    answer, thoughts = split_thoughts(text)
+    cut = None
+    if thoughts is None or (sample.options and not answer.strip()):
+        answer = text
+    else:
+        answer = answer.strip()
+        cut = f"thoughts of {len(text) - len(answer):,} characters cut"
+    # Never a reason for another score: a reader of the results decides.
+    words = speaks_to_grader(answer)
+    answer, shortened = cut_answer(answer, options.max_answer_tokens, options.name)
+    notes = (cut, shortened, words and f"the answer speaks to the grader: '{words}'")
+    return answer, "; ".join(filter(None, notes)) or None
 
 
-def plan_calls(
-    protocol: Protocol, options: JudgeOptions, texts: Sequence[tuple[Sample, str]], notes: Mapping[str, str]
-) -> list[Call]:
-    """All calls for some answers, sample by sample, a round's questions together.
+def plan_calls(protocol: Protocol, options: JudgeOptions, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
+    """All calls for some replies, sample by sample, a round's questions together.
 
     The protocol's family (rounds left out, so that 'official' and 'official-5' share their first), its version and
     the hash of its templates, the judge's name and parameters, dimensions, prompt and round decide a call's key; where
-    the judge is served, how fast it is asked and with which key do not. ``notes`` say, by sample index, what was
-    changed in an answer.
+    the judge is served, how fast it is asked and with which key do not.
     """
     judge = {"name": options.asked_as, "parameters": options.keyed}
     shared = [protocol.family, protocol.version, protocol.sha256, judge]
     calls = []
     for sample, text in texts:
+        answer, note = _answer_alone(sample, text, options)
         for round_ in range(1, protocol.rounds + 1):
             for question in protocol.questions(sample.task):
                 reference, allowed = _asked_about(sample, question)
-                prompt = protocol.prompt(sample.task, question, text, reference)
+                prompt = protocol.prompt(sample.task, question, answer, reference)
                 parts = [*shared, sorted(allowed), sha256_text(prompt), round_]
                 key = sha256_text(json.dumps(parts, sort_keys=True))[:KEY_LENGTH]
-                calls.append(Call(key, sample.index, prompt, allowed, round_, notes.get(sample.index)))
+                calls.append(Call(key, sample.index, prompt, allowed, round_, note))
     return calls
 
 

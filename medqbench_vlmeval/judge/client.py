@@ -154,12 +154,15 @@ KitClient = Callable[[JudgeOptions], JudgeClient]
 """Makes what asks a model of the kit's."""
 
 
-def request_body(options: JudgeOptions, messages: Messages, schema: Schema | None = None) -> dict[str, object]:
-    """The JSON body of one chat completion, the same for a live call and for a line of a batch file."""
-    limit = LIMITS[1] if _REASONING.search(options.name) else LIMITS[0]
+def request_body(
+    options: JudgeOptions, messages: Messages, schema: Schema | None = None, limit: str | None = ""
+) -> dict[str, object]:
+    """The JSON body of one chat completion, the same for a live call and for a line of a batch file. ``limit`` is the
+    server's name for the most tokens, '' for the model's usual one, None for no limit."""
+    usual = LIMITS[bool(_REASONING.search(options.name))]
     # A request with both names is refused.
-    most = None if {*LIMITS} & options.extra.keys() else options.most_tokens
-    settings = {"temperature": options.temperature, limit: most}
+    most = None if limit is None or {*LIMITS} & options.extra.keys() else options.most_tokens
+    settings = {"temperature": options.temperature, limit or usual: most}
     form = {"name": "verdicts", "strict": True, "schema": schema}
     return {
         "model": options.name,
@@ -187,7 +190,7 @@ class OpenAIClient(JudgeClient):
                 self._headers[header] = value
         self._takes_schemas = True
         self._stream: dict[str, object] = {}
-        self._limit: str | None = ""  # the name that the server wants; '' for the usual one, None for no limit
+        self._limit: str | None = ""  # see request_body
         self._session: ClientSession
 
     async def __aenter__(self) -> OpenAIClient:
@@ -216,7 +219,7 @@ class OpenAIClient(JudgeClient):
         limit = self._limit
         while True:
             asked_schema = schema if self._takes_schemas else None
-            body = {**_limited(request_body(self._options, messages, asked_schema), limit), **self._stream}
+            body = {**request_body(self._options, messages, asked_schema, limit), **self._stream}
             status, headers, data = await self._post(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
             status = 200 if status // 100 == 2 else status
             text = data.decode("utf-8", errors="replace")
@@ -298,15 +301,6 @@ class OpenAIClient(JudgeClient):
             if why.hopeless and not self._answered:
                 raise why.error from None
             raise Unanswered(why.short, no_connection=why.error) from None
-
-
-def _limited(body: dict[str, object], limit: str | None) -> dict[str, object]:
-    """The body with the most tokens under another name; '' leaves it as it is, None takes the limit out."""
-    given = next((name for name in LIMITS if name in body), None)
-    if limit == "" or given is None:
-        return body
-    most = body.pop(given)
-    return {**body, limit: most} if limit else body
 
 
 def sdk_client(options: JudgeOptions, mask: Mask, retries: int) -> OpenAI:

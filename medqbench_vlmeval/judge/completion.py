@@ -34,17 +34,7 @@ _DEEPEST = 5
 
 # How servers say that a reply was not ended by the model (OpenAI, Anthropic, Gemini, Mistral, Bedrock, Zhipu, DeepSeek,
 # vLLM, SGLang), in small letters without anything between them.
-_CUT = frozenset({
-    "length", "maxtokens", "maxlength", "maxoutputtokens", "maxcompletiontokens", "tokenlimit", "modellength",
-    "contextlength", "contextlengthexceeded", "modelcontextwindowexceeded", "incomplete", "contentfilter",
-    "contentfiltered", "safety", "imagesafety", "recitation", "blocklist", "blocked", "prohibitedcontent", "spii",
-    "sensitive", "guardrailintervened", "language", "refusal", "errortoxic",
-})  # fmt: skip
-_BROKEN = frozenset({
-    "error", "abort", "aborted", "cancelled", "canceled", "networkerror", "timeout", "insufficientsystemresource",
-    "other", "malformedfunctioncall", "unexpectedtoolcall", "finishreasonunspecified", "fault",
-})  # fmt: skip
-
+_FINISHES = json.loads(Path(__file__).with_name("finish_reasons.json").read_text(encoding="utf-8"))
 # What an error in words or codes means as an HTTP status, the first that fits. What stops a run has to be said plainly.
 _MEANINGS = [
     (int(status), re.compile("".join(patterns), re.IGNORECASE))
@@ -211,7 +201,7 @@ def read_completion(body: Any, mask: Callable[[str], str] = str, status: int = 2
         answer = body if error is None else {"error": error, "code": inside(body, "code")}
         raise failure_in(answer, status, mask, otherwise)
     finish = inside(choice, "finish_reason")
-    if isinstance(finish, str) and _plain(finish) in _BROKEN:
+    if isinstance(finish, str) and _plain(finish) in _FINISHES["broken"]:
         raise Failed(502, "", f"the server broke its reply off (finish_reason '{finish[:40]}')")
     text = message.get("content")
     if isinstance(text, list):
@@ -233,7 +223,7 @@ def read_completion(body: Any, mask: Callable[[str], str] = str, status: int = 2
 
 def cut_by(finish: Any) -> str:
     """The word for how a reply ended where that cut it off, '' for a whole one."""
-    return finish[:40] if isinstance(finish, str) and _plain(finish) in _CUT else ""
+    return finish[:40] if isinstance(finish, str) and _plain(finish) in _FINISHES["cut"] else ""
 
 
 def _plain(word: str) -> str:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 # Format and control characters that no text needs: soft hyphen, zero-width, bidirectional, fillers, variation
@@ -24,19 +26,13 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# Signs and letters that look like those of tags, formatting tags, tokens of chat templates, 'score' in many languages.
+_TABLES = json.loads(Path(__file__).with_name("delimit.json").read_text(encoding="utf-8"))
 # What stands in a view for brackets and slashes that have other uses (titles in angles, words in brackets, Japanese
 # letters): they count before a region's name only, or around a known token.
 _ANGLE, _ANGLE_END, _BRACKET, _BRACKET_END, _SLASH = "‹›⟦⟧╱"
 # Signs and letters that look like the ones that tags are made of, where Unicode's list of confusables has others.
-_LOOK_ALIKES = {
-    **dict(zip("пⲛⲇ", "nnd", strict=True)),
-    **dict.fromkeys("‹〈⟨«《⟪❮❬❰⦑⧼≺≪⋖⋘˂ᐸᑉ◁◀⊲く", _ANGLE),
-    **dict.fromkeys("›〉⟩»》⟫❯❭❱⦒⧽≻≫⋗⋙˃ᐳ▷▶⊳", _ANGLE_END),
-    **dict.fromkeys("⁄∕⧸⟋⫽", "/"),
-    **dict.fromkeys("⧵∖╲⟍", "\\"),
-    **dict.fromkeys("∣ǀ│┃", "|"),
-    **dict.fromkeys("“”„‟‘’‚‛", '"'),
-}
+_LOOK_ALIKES = {sign: face for signs, face in _TABLES["look_alikes"].items() for sign in signs}
 # Marks sit on the letter before; a lone surrogate cannot be sent.
 _OF_CATEGORY = dict.fromkeys(("Mn", "Mc", "Me", "Cs"), "") | dict(
     zip(("Zs", "Pd", "Pc", "Ps", "Pi", "Pe", "Pf"), (" -_" + 2 * _BRACKET + 2 * _BRACKET_END), strict=True)
@@ -87,10 +83,7 @@ _CLOSED_BEHIND = re.compile(rf"[\s\w]{{0,20}}[/\\{_SLASH}]+(?=\s*[>\]}}){_ANGLE_
 _DRESS = r"(?:[^\w<>\[\]{}()/\\]|_)*"
 _PARTS = r"(?:text|data|input|answer|response|reply|document|content|description)"
 # Tags that formatted text has; '<s>' and '</s>' begin and end a turn for some models.
-_PLAIN_TAGS = (
-    r"(?:a|abbr|b|big|blockquote|br|caption|center|code|dd|del|details|div|dl|dt|em|font|h[1-6]|hr|i|img|ins|kbd|li|mark"
-    r"|ol|p|pre|q|small|span|strike|strong|sub|summary|sup|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var)"
-)
+_PLAIN_TAGS = f"(?:{'|'.join(_TABLES['plain_tags'])})"
 _TAG = (
     rf"[<{_ANGLE}{_BRACKET}]{{1,3}}(?!/{_PLAIN_TAGS}\s*>){_DRESS}/(?:{_DRESS}[/\\])*(?={_DRESS}[^\W\d_]|\s*[>{_ANGLE_END}])"
     rf"|[\[{{]{{1,3}}{_DRESS}/(?:{_DRESS}[/\\])*(?={_DRESS}[^\W\d_])"
@@ -98,22 +91,14 @@ _TAG = (
     rf"|[<{_ANGLE}\[{{({_BRACKET}]{{1,3}}{_DRESS}{_ENDS}(?=(?:[\s_/:-]*(?:of|the))*[\s_/:-]*{_PARTS})"
     rf"|[<{_ANGLE}{_BRACKET}]{{1,3}}{_DRESS}(?={_NAME}[\s_.-]*{_TEXT})|[<{_ANGLE}]{{1,3}}{_DRESS}(?={_NAME}\s*[>{_ANGLE_END}])"
 )
-_IN_ANGLES = (
-    "s|bos|eos|pad|unk|sys|sop|eop|eot|eod|eom|im_start|im_end|start_of_turn|end_of_turn|end_of_utterance|user|human|ai"
-    "|assistant|bot|system|think|thinking|thought|thoughts|reasoning|reflection|scratchpad"
-)
-_IN_SQUARES = (
-    "inst|sys|system|user|human|assistant|bot|ai|think|gmask|smask|sep|cls|bos|eos|system_prompt|available_tools"
-    "|tool_calls|tool_results|tool_content|args|call_id"
-)
 # A word alone in angles is a token, whosever, unless text formats with it or compares ('SNR<CNR>5').
 _WORD = rf"(?!/?{_PLAIN_TAGS}\s*/?>)[^\w\s<>]{{0,2}}[^\W\d][\w:]{{1,40}}[^\w\s<>]{{0,2}}>"
 # What opens or ends a turn or a thought: many servers read a chat template's tokens wherever they stand.
 _CONTROL_TOKEN = (
-    rf"[<{_ANGLE}](?=/*(?:{'|'.join(map(_spread, _IN_ANGLES.split('|')))})(?:_id)?[>{_ANGLE_END}]"
+    rf"[<{_ANGLE}](?=/*(?:{'|'.join(map(_spread, _TABLES['in_angles']))})(?:_id)?[>{_ANGLE_END}]"
     rf"|\|[^<>|\s]{{1,40}}\|?[>{_ANGLE_END}]|\| ?\w[^<>|]{{2,40}}\|[>{_ANGLE_END}]|\w{{1,40}}\|[>{_ANGLE_END}])"
     rf"|(?:(?<!\w)<|<(?![a-z]+>\w))(?={_WORD})|>>(?=\w{{3,20}}<<)"
-    rf"|[\[{_BRACKET}](?=(?:/*(?:{'|'.join(map(_spread, _IN_SQUARES.split('|')))})|\|[^\[\]|\n]{{2,40}}\|"
+    rf"|[\[{_BRACKET}](?=(?:/*(?:{'|'.join(map(_spread, _TABLES['in_squares']))})|\|[^\[\]|\n]{{2,40}}\|"
     rf"|/?(?:unused\w{{0,12}}|\w{{1,30}}_token\w{{0,8}}|round \d{{1,3}}))[\]{_BRACKET_END}]|e~\[)"
     r"|\](?=~!?\w{1,2}[\[\]])"
 )
@@ -139,11 +124,7 @@ _TO_GRADER = re.compile(
 )
 # The same in other languages, as written.
 _SCORED_ABROAD = re.compile(
-    r"(?:评分|得分|分数|打分|評分|输出|輸出|スコア|採点|점수|puntuación|puntaje|califica\w*|pontuação|punteggio|la note"
-    r"|bewertung|punktzahl|оценк\w|балл|оцінк\w|βαθμολογία"
-    r"|\bpuan|\bocena|geef een|النتيجة|الدرجة|امتیاز|ציון|स्कोर|अंक|স্কোর|điểm|คะแนน"
-    r"|\bskor|\balama)[^\n.]{0,8}?[012٠١٢۰۱۲०१२০১২๐๑๒](?![.,]?\d)|满分|滿分",
-    re.IGNORECASE,
+    rf"(?:{'|'.join(_TABLES['score_abroad'])})[^\n.]{{0,8}}?[012٠١٢۰۱۲०१२০১২๐๑๒](?![.,]?\d)|满分|滿分", re.IGNORECASE
 )
 
 

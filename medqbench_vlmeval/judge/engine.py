@@ -29,7 +29,6 @@ from medqbench_vlmeval.judge.calls import (
     OnProgress,
     Progress,
     Reply,
-    answers_alone,
     is_complete,
     kept_verdicts,
     plan_calls,
@@ -37,11 +36,9 @@ from medqbench_vlmeval.judge.calls import (
     verdicts_of,
 )
 from medqbench_vlmeval.judge.client import JudgeClient, KitClient, Messages, OpenAIClient, Unanswered
-from medqbench_vlmeval.judge.delimit import speaks_to_grader
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, Protocol
 from medqbench_vlmeval.judge.secrets import shown_url
-from medqbench_vlmeval.judge.tokens import cut_answers
 from medqbench_vlmeval.provenance import JudgeSettings
 from medqbench_vlmeval.types import Sample, Verdict
 
@@ -350,20 +347,8 @@ class CachedModel:
         self._served_as: set[str] = set()
 
     def calls_for(self, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
-        """All calls for some samples' replies, without their thoughts and over-long ones cut; a note says that, and
-        where a reply speaks to the grader."""
-        texts, thoughts = answers_alone(texts)
-        to_grader = {
-            sample.index: f"the answer speaks to the grader: '{words}'"
-            for sample, text in texts
-            if (words := speaks_to_grader(text))
-        }
-        texts, cuts = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
-        # Never a reason for another score: a reader of the results decides.
-        kinds = (thoughts, cuts, to_grader)
-        indexes = {*thoughts, *cuts, *to_grader}
-        notes = {index: "; ".join(kind[index] for kind in kinds if index in kind) for index in indexes}
-        return plan_calls(self._protocol, self.options, texts, notes)
+        """All calls for some samples' replies (see :func:`.calls.plan_calls`)."""
+        return plan_calls(self._protocol, self.options, texts)
 
     def pending(self, calls: Sequence[Call]) -> tuple[dict[str, ByDimension], list[Call]]:
         """The verdicts that the cache holds for these calls, by key and dimension, and the others, each key once."""

@@ -12,7 +12,7 @@ import math
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout  # another than the built-in one before Python 3.11
 from contextlib import suppress
 from functools import cache, partial
@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.judge.options import KIT_PREFIX
 from medqbench_vlmeval.steps import in_thread
-from medqbench_vlmeval.types import Sample
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -85,28 +84,20 @@ def load_encoding(name: str) -> Encoding | None:
         return _encodings.setdefault(name, None)
 
 
-def cut_answers(
-    texts: Sequence[tuple[Sample, str]], most_tokens: int, model: str
-) -> tuple[list[tuple[Sample, str]], dict[str, str]]:
-    """The answers with the over-long ones cut, and a note for each of these by sample index.
+def cut_answer(text: str, most_tokens: int, model: str) -> tuple[str, str | None]:
+    """The answer, and a note where it was cut.
 
-    An answer of more than ``most_tokens`` keeps its beginning (three quarters) and its end (one quarter), with a mark
-    between them; beginning, mark and end have at most ``most_tokens`` (100 or more) tokens of the judge ``model``.
+    One of more than ``most_tokens`` keeps its beginning (three quarters) and its end (one quarter), with a mark between
+    them: together at most ``most_tokens`` (100 or more) tokens of the judge ``model``.
     """
-    answers: list[tuple[Sample, str]] = []
-    notes: dict[str, str] = {}
-    counter: TokenCounter | None = None
-    for sample, text in texts:
-        shorter = text
-        # No text has more tokens than bytes.
-        if len(text.encode(errors="replace")) > most_tokens:
-            counter = counter or TokenCounter(model)
-            n = counter(text)
-            if n > most_tokens:
-                shorter = _cut(text, n, most_tokens, counter)
-                notes[sample.index] = f"answer cut from {n:,} to {counter(shorter):,} tokens ({counter.name})"
-        answers.append((sample, shorter))
-    return answers, notes
+    # No text has more tokens than bytes.
+    if len(text.encode(errors="replace")) <= most_tokens:
+        return text, None
+    counter = TokenCounter(model)
+    if (n := counter(text)) <= most_tokens:
+        return text, None
+    shorter = _cut(text, n, most_tokens, counter)
+    return shorter, f"answer cut from {n:,} to {counter(shorter):,} tokens ({counter.name})"
 
 
 def _cut(text: str, n: int, most: int, counter: TokenCounter) -> str:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, tokens
 from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
-from medqbench_vlmeval.judge.tokens import TokenCounter, cut_answers, fewest_tokens
+from medqbench_vlmeval.judge.tokens import TokenCounter, cut_answer, fewest_tokens
 from medqbench_vlmeval.types import Prediction, Sample
 from tests.servers import JudgeServer, Sent, completion
 
@@ -86,25 +86,24 @@ def test_no_text_has_more_tokens_than_bytes(text):
 @settings(deadline=None, max_examples=200)
 def test_cut_answers_keep_their_ends_and_the_limit(text, most):
     counter = TokenCounter("own")
-    [(sample, shorter)], notes = cut_answers([(SAMPLE, text)], most, "own")
-    assert sample is SAMPLE
+    shorter, note = cut_answer(text, most, "own")
     assert counter(shorter) <= most
     if counter(text) <= most:
-        assert (shorter, notes) == (text, {})
+        assert (shorter, note) == (text, None)
         return
     beginning, end = re.split(r"\n\n\[\.\.\. [\d,]+ tokens cut \.\.\.\]\n\n", shorter, maxsplit=1)
     assert text.startswith(beginning)
     assert text.endswith(end)
     assert len(beginning) + len(end) < len(text)
-    assert notes == {"7": f"answer cut from {counter(text):,} to {counter(shorter):,} tokens (estimate)"}
-    assert cut_answers([(SAMPLE, text)], most, "own") == ([(SAMPLE, shorter)], notes)
+    assert note == f"answer cut from {counter(text):,} to {counter(shorter):,} tokens (estimate)"
+    assert cut_answer(text, most, "own") == (shorter, note)
 
 
 def test_three_quarters_are_of_the_beginning_and_the_conclusion_stays():
     # 41,000 bytes are 9,112 tokens at 4.5 bytes each.
     text = "noise 1 " * 5118 + "Overall, the quality of this image is reject. it should be redone now."[:56]
     assert len(text) == 41_000
-    [(_, shorter)], notes = cut_answers([(SAMPLE, text)], 1000, "own")
+    shorter, note = cut_answer(text, 1000, "own")
     counter = TokenCounter("own")
     beginning, end = re.split(r"\n\n\[\.\.\. .*? \.\.\.\]\n\n", shorter)
     assert counter(beginning) == pytest.approx(743, abs=2)
@@ -112,23 +111,23 @@ def test_three_quarters_are_of_the_beginning_and_the_conclusion_stays():
     assert text.endswith(end)
     left_out = int(re.search(r"\[\.\.\. ([\d,]+) tokens", shorter)[1].replace(",", ""))
     assert left_out == counter(text) - counter(beginning) - counter(end)
-    assert notes["7"].startswith("answer cut from 9,112 to ")
+    assert note.startswith("answer cut from 9,112 to ")
 
 
 @pytest.mark.parametrize("part", ODD)
 def test_a_very_long_answer_of_anything_takes_no_time(part):
     text = part * (300_000 // len(part))
     start = time.perf_counter()
-    [(_, shorter)], _ = cut_answers([(SAMPLE, text)], 1000, "own")
+    shorter, _ = cut_answer(text, 1000, "own")
     assert time.perf_counter() - start < 3
     assert TokenCounter("own")(shorter) <= 1000
 
 
 def test_the_cut_is_by_the_judges_own_tokens(bytewise):
-    [(_, shorter)], notes = cut_answers([(SAMPLE, "é" * 600)], 1000, "gpt-4o")
+    shorter, note = cut_answer("é" * 600, 1000, "gpt-4o")
     assert len(shorter.encode()) <= 1000
-    assert notes["7"].startswith("answer cut from 1,200 to ")
-    assert notes["7"].endswith(" tokens (tiktoken o200k_base)")
+    assert note.startswith("answer cut from 1,200 to ")
+    assert note.endswith(" tokens (tiktoken o200k_base)")
 
 
 def test_ordinary_answers_are_not_counted_at_all(monkeypatch):
@@ -136,7 +135,7 @@ def test_ordinary_answers_are_not_counted_at_all(monkeypatch):
         raise AssertionError("counted")
 
     monkeypatch.setattr("medqbench_vlmeval.judge.tokens.TokenCounter", fail)
-    assert cut_answers([(SAMPLE, "x" * 1000)], 1000, "gpt-4o") == ([(SAMPLE, "x" * 1000)], {})
+    assert cut_answer("x" * 1000, 1000, "gpt-4o") == ("x" * 1000, None)
 
 
 def test_the_judge_sees_the_cut_answer_and_the_verdict_says_so():
