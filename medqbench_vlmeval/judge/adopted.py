@@ -49,16 +49,14 @@ class AdoptedJudge:
     ) -> list[Judged]:
         """The file's verdicts on each sample's prediction (see ``calls.Judge.judge``)."""
         texts, reasons = texts_to_judge(samples, predictions)
-        judged = {index: Judged(index, {}, reason) for index, reason in reasons.items()}
-        for sample, _ in texts:
-            row, verdicts = self._table.by_number[canonical_index(sample.index)], {}
-            for name in DIMENSIONS:
-                scores = kits_scores(row, name)
-                scores = [*scores, *[None] * (self._rounds - len(scores))]
-                parts = {str(n): self._verdict(value, sample, name) for n, value in enumerate(scores, 1)}
-                verdicts[name] = combine(parts, fmean, "round ")
-            judged[sample.index] = Judged(sample.index, verdicts)
-        return [judged[sample.index] for sample in samples]
+        verdicts = {sample.index: {name: self._of_rounds(sample, name) for name in DIMENSIONS} for sample, _ in texts}
+        return [Judged(sample.index, verdicts.get(sample.index, {}), reasons.get(sample.index)) for sample in samples]
+
+    def _of_rounds(self, sample: Sample, dimension: str) -> Verdict:
+        scores = kits_scores(self._table.by_number[canonical_index(sample.index)], dimension)
+        scores += [None] * (self._rounds - len(scores))
+        parts = {str(n): self._verdict(value, sample, dimension) for n, value in enumerate(scores, 1)}
+        return combine(parts, fmean, "round ")
 
     def _verdict(self, value: object, sample: Sample, dimension: str) -> Verdict:
         # A list that is no JSON is the repr of several rounds, of which none is "the" reply.

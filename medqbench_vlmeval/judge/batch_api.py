@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.files import MissingFile, read_json, reading, write_bytes, write_json, writing
@@ -27,9 +28,8 @@ from medqbench_vlmeval.judge.batch_files import (
 )
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import kept_verdicts
-from medqbench_vlmeval.judge.client import sdk_client
 from medqbench_vlmeval.judge.completion import inside, short_words
-from medqbench_vlmeval.judge.connection import connection_words, proxy_for
+from medqbench_vlmeval.judge.connection import connection_words, proxy_for, tls_context
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, refuse_key, shown_url
 
@@ -50,8 +50,8 @@ class Submission:
 
 @dataclass(frozen=True)
 class BatchState:
-    """How far a batch is. ``reason`` is the server's word on a batch that failed as a whole, '' else. ``answers`` and
-    ``errors`` are the ids of the files that it left at the server."""
+    """How far a batch is, the server's ``reason`` ('' for none) where it failed as a whole, and the ids of the files
+    that it left at the server."""
 
     batch: str
     status: str
@@ -70,11 +70,8 @@ class BatchState:
 
 @dataclass(frozen=True)
 class Collection:
-    """What the batches of a file of ``n`` calls gave.
-
-    ``states`` are the batches', oldest first, ``paths`` the files that were downloaded, ``report`` says what was
-    imported of them (None: nothing was downloaded), and ``pending`` counts the calls that have no full answer yet.
-    """
+    """What the batches of a file of ``n`` calls gave: their ``states``, oldest first, the files downloaded, what was
+    imported of them (None: no file) and how many calls have no full answer yet."""
 
     calls: Path
     n: int
@@ -133,10 +130,9 @@ def require_new(calls: Path) -> None:
 
 
 def submit(calls: CallFile, options: JudgeOptions) -> Submission:
-    """Upload a file of calls, make a batch of it and note that beside it. Raises JudgeError where the judge needs a key
-    and none is given, the server refused, or it cannot be reached. Raises BadInput where the base URL is none, or an
-    earlier note cannot be read. Raises RunFailed where the batch was made, and the note cannot be written; the message
-    names the batch."""
+    """Upload a file of calls, make a batch of it and note that beside it. Raises JudgeError where no key is given, or
+    the server refused or cannot be reached; BadInput for a wrong base URL or an unreadable earlier note; RunFailed,
+    naming the batch, where the note cannot be written."""
     earlier = read_submissions(calls.path)
     with _server(options) as server:
         input_file_id = server.upload(calls.path)
@@ -154,11 +150,9 @@ def submit(calls: CallFile, options: JudgeOptions) -> Submission:
 
 
 def states_of(calls: Path, base_url: str | None = None, key: str | None = None) -> list[BatchState]:
-    """How far the batches of a file of calls are, oldest first.
-
-    Without ``base_url`` each batch's own server is asked, without ``key`` the environment's is sent. Raises BadInput
-    where the file was never submitted. Raises JudgeError where a server refused, or cannot be reached.
-    """
+    """How far the batches of a file of calls are, oldest first; ``base_url`` and ``key`` default to each batch's own
+    server and the environment's. Raises BadInput where the file was never submitted, JudgeError where a server refused
+    or cannot be reached."""
     return [server.look(batch_id) for server, batch_id in _batches(calls, base_url, key)]
 
 
@@ -186,7 +180,7 @@ def _beside(calls: Path, ending: str) -> Path:
 
 
 def _saved(calls: Path, kind: str, data: bytes) -> Path:
-    """Where what was downloaded for a file of calls is now."""
+    """Where a download is kept."""
     for number in count(1):
         path = _beside(calls, f"{kind}{f'-{number}' if number > 1 else ''}.jsonl")
         with writing(path, "make room there"):
@@ -210,14 +204,36 @@ def _batches(calls: Path, base_url: str | None, key: str | None) -> Iterator[tup
 
 @contextmanager
 def _server(options: JudgeOptions) -> Iterator[_Server]:
+    """The judge's server; BadInput where the SDK refuses the environment's proxies or certificates."""
+    from openai import OpenAI
+
     mask = Mask(options.secrets())
-    with sdk_client(options, mask, options.retry) as client, masked_logs(mask):
+    # The SDK puts its route behind everything that a base URL holds.
+    url, _, query = options.endpoint().partition("?")
+    default = dict(parse_qsl(query, keep_blank_values=True))
+    proxy_for(url)
+    if url.lower().startswith("https:"):
+        tls_context()
+    try:
+        client = OpenAI(
+            api_key=options.secret(),
+            base_url=url,
+            default_query=default,
+            timeout=options.timeout,
+            max_retries=options.retry,
+        )
+    except (ValueError, ImportError, OSError) as error:
+        words = short_words(None, str(error), mask).rstrip(".")
+        raise BadInput(
+            f"The judge's client cannot be made, look at HTTP_PROXY, SSL_CERT_FILE and their like: {words}."
+        ) from None
+    with client, masked_logs(mask):
         yield _Server(client, options, mask, shown_url(options.endpoint()))
 
 
 @dataclass(frozen=True)
 class _Server:
-    """A server's Batch API; each request raises JudgeError where the server refuses or cannot be reached."""
+    """A server's Batch API; a request raises JudgeError where the server refuses or cannot be reached."""
 
     client: OpenAI
     options: JudgeOptions

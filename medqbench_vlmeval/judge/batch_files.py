@@ -57,10 +57,8 @@ def custom_id(call: Call, protocol: str) -> str:
 
 
 def read_custom_id(text: object) -> tuple[Call, str] | None:
-    """The call that a custom_id stands for, without sample and prompt, and the name of its protocol; None where this
-    package did not make it."""
-    parts = _ID.fullmatch(text) if isinstance(text, str) else None
-    if parts is None:
+    """The call (no sample, no prompt) and the protocol that a custom_id stands for; None for one of somebody else's."""
+    if not isinstance(text, str) or not (parts := _ID.fullmatch(text)):
         return None
     key, codes, code, rounds = parts.groups()
     dimensions = {letter: dimension for dimension, letter in _DIMENSIONS.items()}
@@ -84,7 +82,7 @@ def call_line(call: Call, options: JudgeOptions, protocol: str) -> bytes:
 
 
 def part_path(path: Path, number: int) -> Path:
-    """The file of this number where one alone cannot hold all calls: ``NAME-1.jsonl``, ``NAME-2.jsonl``, ..."""
+    """One file of several: ``NAME-1.jsonl``, ``NAME-2.jsonl``, ..."""
     return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
@@ -111,8 +109,8 @@ class CallFile:
 
 
 def read_call_file(path: Path) -> CallFile:
-    """Read a file that ``judge export`` wrote; BadInput where no batch can be made of it: it is absent or empty, has a
-    line that is not one of ours, an id twice, or several models."""
+    """Read a file that ``judge export`` wrote; BadInput where it is absent or empty, has a line that is none of ours,
+    an id twice, or several models."""
     models: list[str] = []
     calls: dict[str, tuple[int, Call]] = {}
     for number, row, call_id in _rows(path):
@@ -143,8 +141,7 @@ def json_object(text: bytes) -> dict[str, object] | None:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, object] | None, tuple[Call, str] | None]]:
-    """A JSONL file's line numbers, objects (None for a line that holds none, or is longer than a reply may be) and
-    calls of ours; blank lines do not count."""
+    """The line numbers, objects (None for no object, or one too long) and calls of ours in a JSONL file."""
     with opened(path) as source:
         for number in count(1):
             line = source.readline(MOST_BYTES)
@@ -159,12 +156,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, object] | None, tuple[Cal
 
 @dataclass
 class ImportReport:
-    """What became of the lines of some answer files, each line counted once.
-
-    ``imported`` are new verdicts, ``already_there`` those that the cache had. ``without_a_verdict`` (replies that give
-    none) and ``failed`` (calls that the server did not answer) are counted by reason. ``unreadable`` holds line numbers
-    by file, ``foreign`` counts lines that this package did not ask for.
-    """
+    """What became of the lines of some answer files: new verdicts, those that the cache had, replies without a verdict
+    and calls that the server did not answer by reason, line numbers that cannot be read by file, lines of others."""
 
     imported: int = 0
     already_there: int = 0
@@ -187,12 +180,8 @@ def require_answers(paths: Iterable[Path]) -> None:
 def import_answers(
     paths: Sequence[Path], cache: ReplyCache, mask: Mask, judge: str | None = None, *, replace: bool = False
 ) -> ImportReport:
-    """Read output and error files, and keep their verdicts.
-
-    ``judge`` is the name that 'cache info' lists (None: the one that the server gave). With ``replace`` a new answer
-    takes the place of one that is there. Raises BadInput where a file cannot be read. Raises RunFailed where the cache
-    cannot be written.
-    """
+    """Keep the verdicts of output and error files under the name ``judge`` (None: the server's own); ``replace`` renews
+    those that are there. Raises BadInput where a file cannot be read, RunFailed where the cache cannot be written."""
     report = ImportReport()
     waiting: dict[str, Row] = {}
     for path in paths:

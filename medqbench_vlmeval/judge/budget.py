@@ -34,12 +34,8 @@ _SUMMED = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one judge would take.
-
-    Of ``calls`` in all ``in_cache`` are answered already and ``repeated`` have the same prompt as another one;
-    ``to_ask`` are left, once each and without re-asks. Tokens and costs in US dollars are of these (None: no price);
-    ``counted_by`` and ``completion_basis`` say how tokens were come by.
-    """
+    """What one judge would take: calls in all, those answered already, those with the prompt of another, and those
+    left to ask, once each. Tokens, how they were come by, and US dollars (None: no price) are of the last."""
 
     judge: str
     protocol: str
@@ -62,8 +58,7 @@ def estimates(
     prices: PriceTable,
     cache: CacheInfo | None = None,
 ) -> list[Estimate]:
-    """One estimate a judge, a panel's members one by one; the embedded judge takes nothing, and nothing is asked.
-    ``cache`` has the mean length of a judge's replies."""
+    """One estimate a judge, a panel's members one by one; ``cache`` has the mean length of a judge's replies."""
     if isinstance(judge, PanelJudge):
         return [row for member in judge.members for row in estimates(member, samples, predictions, prices, cache)]
     if isinstance(judge, ModelJudge):

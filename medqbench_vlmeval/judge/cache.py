@@ -89,11 +89,11 @@ def default_folder() -> Path:
 
 
 class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
-    """The replies of all runs, found by key. Its methods may be called from several threads.
+    """The replies of all runs, found by key, for several threads.
 
-    The file is in ``folder``, None for :func:`default_folder`; another process's lock is waited for ``patience``
-    seconds. ``read_only`` makes, writes and sets aside nothing; a file that is not there or cannot be read is then
-    taken to be empty. Raises BadInput where in the file's place is a folder, a pipe or a device.
+    The file is in ``folder`` (None: :func:`default_folder`); another process's lock is waited for ``patience`` seconds.
+    ``read_only`` writes and sets aside nothing, and takes a file that cannot be read for an empty one. Raises BadInput
+    where in the file's place is a folder, a pipe or a device.
     """
 
     def __init__(self, folder: Path | None = None, patience: float = 30.0, *, read_only: bool = False) -> None:
@@ -176,11 +176,8 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
         return CacheInfo(self.path, n_bytes, sum(group.n for group in groups), groups)
 
     def clear(self, judge: str | None = None, protocol: str | None = None) -> int:
-        """Delete replies and give the space back; the result is how many were deleted.
-
-        ``judge`` takes those alone that :meth:`info` lists under that name, ``protocol`` those for which
-        ``protocols.asked_by`` holds. Raises RunFailed where the file cannot be written.
-        """
+        """Delete the replies that :meth:`info` lists under ``judge`` and for which ``protocols.asked_by`` holds, give
+        the space back and say how many it were. Raises RunFailed where the file cannot be written."""
         with self._lock:
             if self._connection is None:
                 return 0

@@ -69,10 +69,9 @@ class Call:
 class Reply:
     """What a judge said to one call: what the cache keeps.
 
-    ``texts`` are its replies in their order, several where it was asked again; None stands for a server's answer that
-    was no chat completion. ``served_as`` is the model's name as the server gave it, '' where it gave none. Tokens are
-    what the server counted over all asks, 0 where it did not say. ``endings`` are the server's words for how each text
-    was cut off, '' for one that is whole; texts at the end that are whole may be left out.
+    ``texts`` has a reply an ask, None for a server's answer that was no chat completion; ``served_as`` is the server's
+    name for the model or ''. Tokens are the server's count over all asks, or 0. ``endings`` are its words for how each
+    text was cut off, '' for a whole one; those of whole texts at the end may be left out.
     """
 
     texts: tuple[str | None, ...] = ()
@@ -95,9 +94,8 @@ class Reply:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a judge is: calls ``done`` (answered, failed or found in the cache) of ``total``, how many of them
-    were put to ``model`` in this run, the tokens that the server counted for these, and how many gave no verdict.
-    ``cost_usd``, of all models of this run, is None where it is not known, as to the judge itself."""
+    """How far a judge is: calls ``done`` (answered, failed or in the cache) of ``total``, those put to ``model`` in
+    this run with their tokens, and those without a verdict. ``cost_usd`` is of all models of this run, or None."""
 
     done: int
     total: int
@@ -129,16 +127,12 @@ class Judge(typing.Protocol):
     def judge(
         self, samples: Sequence[Sample], predictions: Sequence[Prediction], on_progress: OnProgress | None = None
     ) -> list[Judged]:
-        """Judge the predictions of reasoning samples with unique indexes, joined to them by index, in any order.
-
-        One record a sample comes back, in the samples' order. Empty replies are judged; failed and missing ones are
-        not. ``on_progress`` is told how far the judge is, in the caller's thread. Raises JudgeError where the judge
-        cannot be asked at all.
-        """
+        """Judge the predictions of reasoning samples with unique indexes, joined by index: a record a sample, in the
+        samples' order. Empty replies are judged; failed and missing ones are not. ``on_progress`` is called in the
+        caller's thread. Raises JudgeError where the judge cannot be asked at all."""
 
     def describe(self) -> JudgeSettings:
-        """The judge with its protocol as a result names them; what its server called itself is known after the first
-        reply."""
+        """The judge with its protocol as a result names them; its server's name is known after the first reply."""
 
 
 def texts_to_judge(
@@ -162,13 +156,11 @@ def texts_to_judge(
 
 
 def _answer_alone(sample: Sample, text: str, options: JudgeOptions) -> tuple[str, str | None]:
-    """The answer that the judge reads, and a note on what was cut of it and whether it speaks to the grader.
-
-    A thought that was never closed leaves what stood before it. An extractor may still find a letter at the end of
-    thoughts that nothing follows, so that those of a multiple-choice reply stay.
-    """
+    """The answer that the judge reads, and a note on what was cut of it and whether it speaks to the grader."""
+    # A thought that was never closed leaves what stood before it.
     answer, thoughts = split_thoughts(text)
     cut = None
+    # An extractor may still find a letter at the end of thoughts that nothing follows.
     if thoughts is None or (sample.options and not answer.strip()):
         answer = text
     else:
@@ -216,9 +208,9 @@ def verdicts_of(
 ) -> dict[str, Verdict]:
     """The verdict on each dimension of a call.
 
-    Texts are read in their order until every dimension has a score that it may have: what one leaves open, a later one
-    may give. Nothing is read from a text that was cut off: its end might have said something else; nor where the server
-    cut the prompt. ``failure`` is why nothing more was said.
+    Texts are read in their order until every dimension has a score that it may have. Nothing is read from a text that
+    was cut off, whose end might have said something else, nor where the server cut the prompt. ``failure`` is why
+    nothing more was said.
     """
     scores: dict[str, int] = {}
     explanations: dict[str, str] = {}
@@ -318,20 +310,14 @@ def assemble(
     rounds: dict[str, dict[str, dict[str, Verdict]]] = {}
     for call, verdict in counted_once(calls, verdicts):
         rounds.setdefault(call.index, {}).setdefault(verdict.dimension, {})[str(call.round)] = verdict
-    return [
-        Judged(sample.index, {}, reasons[sample.index])
-        if sample.index in reasons
-        else Judged(sample.index, {name: combine(rounds[sample.index][name], fmean, "round ") for name in DIMENSIONS})
-        for sample in samples
-    ]
+    combined = {index: {name: combine(of[name], fmean, "round ") for name in of} for index, of in rounds.items()}
+    return [Judged(sample.index, combined.get(sample.index, {}), reasons.get(sample.index)) for sample in samples]
 
 
 def combine(parts: Mapping[str, Verdict], average: Callable[[Sequence[float]], float], each: str = "") -> Verdict:
-    """The verdict over several verdicts on one dimension, of which one alone stands as it is.
-
-    It has a score where each part has one: the average over those that happened to succeed would be another measure.
-    What the parts took is summed. They are named by round or judge; ``each`` stands before that name in a reason.
-    """
+    """The verdict over several on one dimension, by round or judge; one alone stands as it is. It has a score where
+    each part has one: the average over those that happened to succeed would be another measure. What the parts took
+    is summed. ``each`` stands before a part's name in a reason."""
     verdicts = list(parts.values())
     if len(verdicts) == 1:
         return verdicts[0]

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
-from medqbench_vlmeval.errors import BadInput, JudgeError
+from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge.calls import Reply
-from medqbench_vlmeval.judge.completion import MOST_BYTES, Failed, parsed, read_completion, short_words
+from medqbench_vlmeval.judge.completion import MOST_BYTES, Failed, parsed, read_completion
 from medqbench_vlmeval.judge.connection import connection_words, proxy_for, tls_context
 from medqbench_vlmeval.judge.options import LIMITS, JudgeOptions, environment
 from medqbench_vlmeval.judge.protocols import Schema
@@ -28,7 +28,6 @@ from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
-    from openai import OpenAI
 
 # Asking again, or asking the next question, cannot help: key, credit, proxy or model name are refused.
 _HOPELESS = frozenset({401, 402, 404, 407})
@@ -69,12 +68,9 @@ Messages = Sequence[Mapping[str, str]]
 
 @dataclass(eq=False)
 class Unanswered(Exception):
-    """An attempt failed; its text is the reason.
-
-    ``may_heal`` says that asking again may help, ``retry_after`` is the wait in seconds that the server asked for,
-    ``concerns_server`` is False where only this prompt was refused. Errors to stop with are ``no_connection`` where
-    nothing came at all, call after call, and ``refused`` where different prompts were refused so and none was answered.
-    """
+    """An attempt failed; its text is the reason. ``may_heal``: asking again may help; ``retry_after``: the seconds that
+    the server asked to wait; ``concerns_server``: not this prompt alone. Errors to stop with are ``no_connection``,
+    where nothing came call after call, and ``refused``, where different prompts were and none was answered."""
 
     reason: str
     _: KW_ONLY
@@ -102,8 +98,8 @@ class JudgeClient:
         self._scope.close()
 
     async def ask(self, messages: Messages, schema: Schema | None = None) -> Reply:
-        """Ask once; the reply is held to the JSON schema where that is possible. Raises JudgeError where no question of
-        this run can be answered. Raises Unanswered where this attempt failed."""
+        """Ask once, held to the JSON schema where possible; raises Unanswered where this attempt failed, JudgeError
+        where no question of this run can be answered."""
         raise NotImplementedError
 
     def _url(self) -> str:
@@ -112,8 +108,7 @@ class JudgeClient:
     def _refusal(
         self, failed: Failed, headers: Mapping[str, str], reason: str | None = None
     ) -> JudgeError | Unanswered:
-        """What an answer without a completion means: that the server refuses every call, or this attempt. ``reason`` is
-        what an unanswered call says, where that is not the server's words alone."""
+        """That the server refuses every call, or this attempt, and for what ``reason`` beside the server's words."""
         status, words = failed.status, failed.words
         about_prompt = status == 400 and (failed.code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
         at_first = not self._answered and (status in _HOPELESS_AT_FIRST or _PLAIN_HTTP.search(words) is not None)
@@ -301,28 +296,6 @@ class OpenAIClient(JudgeClient):
             if why.hopeless and not self._answered:
                 raise why.error from None
             raise Unanswered(why.short, no_connection=why.error) from None
-
-
-def sdk_client(options: JudgeOptions, mask: Mask, retries: int) -> OpenAI:
-    """The SDK's client, for batches. Raises JudgeError where the judge needs a key and none is given. Raises BadInput
-    where it cannot be made: it reads the variables of proxies and certificates."""
-    from openai import OpenAI
-
-    # The SDK puts its route behind everything that a base URL holds.
-    url, _, query = options.endpoint().partition("?")
-    default = dict(parse_qsl(query, keep_blank_values=True))
-    proxy_for(url)
-    if url.lower().startswith("https:"):
-        tls_context()
-    try:
-        return OpenAI(
-            api_key=options.secret(), base_url=url, default_query=default, timeout=options.timeout, max_retries=retries
-        )
-    except (ValueError, ImportError, OSError) as error:
-        words = short_words(None, str(error), mask).rstrip(".")
-        raise BadInput(
-            f"The judge's client cannot be made, look at HTTP_PROXY, SSL_CERT_FILE and their like: {words}."
-        ) from None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

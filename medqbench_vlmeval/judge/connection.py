@@ -37,8 +37,8 @@ _KINDS = (
 
 
 def tls_context() -> ssl.SSLContext:
-    """What certificates are checked against: the authorities of the system and of certifi, or those that
-    ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name; BadInput where one of these names nothing that can be read."""
+    """Trust in the authorities of the system and of certifi, or in those that ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``
+    name; BadInput where one of these names nothing that can be read."""
     import certifi
 
     context = ssl.create_default_context()

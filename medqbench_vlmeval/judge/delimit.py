@@ -32,7 +32,7 @@ _TABLES = json.loads(Path(__file__).with_name("delimit.json").read_text(encoding
 # letters): they count before a region's name only, or around a known token.
 _ANGLE, _ANGLE_END, _BRACKET, _BRACKET_END, _SLASH = "‹›⟦⟧╱"
 # Signs and letters that look like the ones that tags are made of, where Unicode's list of confusables has others.
-_LOOK_ALIKES = {sign: face for signs, face in _TABLES["look_alikes"].items() for sign in signs}
+_LOOK_ALIKES: dict[str, str] = {sign: face for signs, face in _TABLES["look_alikes"].items() for sign in signs}
 # Marks sit on the letter before; a lone surrogate cannot be sent.
 _OF_CATEGORY = dict.fromkeys(("Mn", "Mc", "Me", "Cs"), "") | dict(
     zip(("Zs", "Pd", "Pc", "Ps", "Pi", "Pe", "Pf"), (" -_" + 2 * _BRACKET + 2 * _BRACKET_END), strict=True)

@@ -44,11 +44,8 @@ class ModelJudge(CachedModel):
 
 
 class PanelJudge:
-    """Judges with different names.
-
-    A dimension has a score where every judge gave one; else the median would be of other judges from sample to
-    sample. Single verdicts are in a verdict's ``parts`` by the judge's name.
-    """
+    """Judges with different names. A dimension has a score where each gave one: the median is of the same judges in
+    every sample. Single verdicts are in a verdict's ``parts`` by the judge's name."""
 
     def __init__(self, members: Sequence[Judge]) -> None:
         self.members = tuple(members)
@@ -109,11 +106,8 @@ class Extractor(CachedModel):
     """A model that reads letters out of replies; it sees a question's options and the reply alone."""
 
     def read(self, replies: Sequence[tuple[Sample, str]], on_progress: OnProgress | None = None) -> dict[str, Verdict]:
-        """Verdicts on the dimension 'choice' by sample index; those not asked about (``no_calls``) are left out.
-
-        Equal prompts are asked about once, and what that took is counted in the first of them. Errors are those of
-        ``CachedModel.verdicts``.
-        """
+        """Verdicts on the dimension 'choice' by sample index; those not asked about (``no_calls``) are left out. What
+        equal prompts took is counted in the first. Errors are those of ``CachedModel.verdicts``."""
         calls = self.calls_for(replies)
         by_key = self.verdicts(calls, on_progress)
         return {call.index: verdict for call, verdict in counted_once(calls, by_key) if verdict.reason != NOT_ASKED}
@@ -124,8 +118,7 @@ class Extractor(CachedModel):
 
 
 def extractor_name(text: str, option: str = "--extractor") -> str:
-    """The name of an extractor without blanks around it; BadInput where what ``option`` gives is no model, the rules,
-    or several models."""
+    """An extractor's name; BadInput where ``option`` gives no model, the rules, or several models."""
     name = text.strip()
     if not name.removeprefix(KIT_PREFIX).strip():
         raise BadInput(f"{option} wants the name of a model, as its server knows it, or kit:NAME.")
@@ -137,28 +130,24 @@ def extractor_name(text: str, option: str = "--extractor") -> str:
 
 
 def extractor_options(name: str, keywords: Mapping[str, object]) -> JudgeOptions:
-    """The options of an extractor: its server and limits are those of the judge, its protocol is its own. BadInput
-    where its name (see :func:`extractor_name`) or an option cannot be used."""
+    """The options of an extractor: the judge's server and limits with a protocol of its own; BadInput where its name or
+    an option cannot be used."""
     of_judge_alone = {"model", "panel", "protocol", "n_rounds"}
     shared = {key: value for key, value in keywords.items() if key not in of_judge_alone}
     return replace(JudgeOptions.from_kit_kwargs({**shared, "model": extractor_name(name)}), role="extractor")
 
 
 def check_judge_name(name: str, base_url: str | None = None) -> None:
-    """Raise BadInput where one of the names (with commas) is nearly 'rules', unless a server is named, which has names
-    of its own."""
+    """Raise BadInput where one of the names is nearly 'rules', unless a server is named, which has its own."""
     for one in (part.strip() for part in name.split(",")):
         if one != RULES and not base_url and difflib.get_close_matches(one.lower(), [RULES], cutoff=0.75):
             raise BadInput(f"'{one}' is not the embedded judge. Did you mean '{RULES}'?")
 
 
 def build_judge(options: JudgeOptions, store: ReplyCache | None = None, kit_client: KitClient | None = None) -> Judge:
-    """The judge that the options name, a panel where they name several. Nothing is asked yet.
-
-    ``store`` keeps answers across runs. ``kit_client`` is None where the kit is out of reach. Raises
-    BadInput for an unknown protocol, or a base URL that is none. Raises MissingDependency for the official protocol, or
-    a model of the kit's, without an installed kit. Raises JudgeError where the judge needs a key and none is given.
-    """
+    """The judge, or the panel, that the options name; nothing is asked yet. ``kit_client`` is None where the kit is out
+    of reach. Raises BadInput for an unknown protocol or a wrong base URL, MissingDependency for the official protocol
+    or a model of the kit's without a kit, JudgeError where the judge needs a key and none is given."""
     check_judge_name(options.name, options.base_url)
     if options.panel:
         return PanelJudge([build_judge(member, store, kit_client) for member in options.panel])

@@ -42,12 +42,8 @@ _KIT_ONLY = frozenset({"verbose", "use_verifier", "use_vllm", "sleep", "use_thre
 
 @dataclass(frozen=True)
 class Option:
-    """What is said once about an option.
-
-    ``low`` and ``high`` bound a number. ``flag`` is its own option on the command line; ``--judge-args`` and the kit's
-    keywords know every option by ``keywords``. ``common`` options belong to a whole run: the members of a panel cannot
-    set them for themselves.
-    """
+    """What is said once about an option: a number's bounds, its own ``flag`` on the command line, the ``keywords`` of
+    ``--judge-args`` and the kit, and whether it is of a whole run, and no panel member's (``common``)."""
 
     help: str
     low: float | None = None
@@ -66,11 +62,8 @@ def _option(help_: str, default: Any = None, *bounds: float, shown: bool = True,
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """A judge and how to ask it; what each option means is said beside it.
-
-    ``panel`` holds the members where several judges sit together. ``role`` is what messages call the model, and the
-    option that names it: 'judge' or 'extractor'.
-    """
+    """A judge and how to ask it; ``panel`` holds the members where several sit together. ``role``, 'judge' or
+    'extractor', is what messages call the model, and the option that names it."""
 
     name: str = _option(
         "Judge model, several with commas for a panel, kit:NAME for one of the kit's, or 'rules' for the embedded one.",
@@ -120,8 +113,7 @@ class JudgeOptions:
 
     @property
     def most_tokens(self) -> int:
-        """The most tokens of a reply. A verdict is short; the usual limit leaves room for a judge's thoughts, and ends
-        a reply that never would. It decides no verdict: what was cut off is none."""
+        """The most tokens of a reply; the usual limit leaves room for thoughts, and ends a reply that never would."""
         return self.max_tokens or MOST_TOKENS
 
     @property
@@ -202,7 +194,7 @@ class JudgeOptions:
 
     def secret(self) -> str:
         """The key to send: the option, else the environment's, else 'EMPTY' where a base URL was given. Raises NoJudge
-        where there is none; the message names the ways to give one. Raises BadInput for characters that no key has."""
+        where there is none, BadInput for characters that no key has."""
         if self.key_env:
             if not (key := environment(self.key_env)):
                 variable = self.key_env if _VARIABLE.fullmatch(self.key_env) else "that 'key_env' names"
@@ -275,8 +267,8 @@ def environment(name: str) -> str | None:
 
 
 def env_file_values() -> dict[str, str]:
-    """All that the file ``.env`` in the working folder gives, which is never exported; empty where there is none.
-    BadInput where it cannot be read; what is in it is not shown."""
+    """All that the file ``.env`` in the working folder gives, never exported or shown; BadInput where it cannot be
+    read."""
     path = Path.cwd() / ".env"
     if not path.is_file():
         return {}
@@ -295,8 +287,7 @@ def env_file_values() -> dict[str, str]:
 
 
 def _checked(kwargs: Mapping[str, object]) -> dict[str, Any]:
-    """The values of all options but the name, checked; what is None or blank has its default, but a temperature may be
-    None."""
+    """The checked values of all options but the name; what is None or blank has its default, but for a temperature."""
     from pydantic import ValidationError
 
     values = {name: kwargs[name] for name in OPTIONS if name in kwargs and not _is_unset(name, kwargs[name])}

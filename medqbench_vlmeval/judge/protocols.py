@@ -53,12 +53,11 @@ Schema = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Protocol:
-    """A set of judge questions.
+    """A set of judge questions, each asked in so many ``rounds``.
 
     ``templates`` holds a template per task and question with ``answer_marker`` and ``reference_marker`` in it; a
-    question is named after its dimension, or 'joint' where it scores all four. ``guard`` is applied to both
-    texts before they are put in. ``code_marker`` stands where a code made from both texts goes, which neither of
-    them can hold; each line of the texts is marked with it. ``rounds`` is how often each question is asked.
+    question is named after its dimension, or 'joint'. ``guard`` is applied to both texts before they are put in;
+    ``code_marker`` stands for a code made from both, which neither can hold and which marks their lines.
     """
 
     name: str
@@ -80,8 +79,7 @@ class Protocol:
         return self.templates[Task.PERCEPTION if task.is_choice else task]
 
     def prompt(self, task: Task, question: str, prediction: str, reference: str) -> str:
-        """The full text of one judge call; ``question`` is a name out of ``templates``. Lone surrogates, which no
-        request can carry, become question marks."""
+        """The text of one judge call; lone surrogates, which no request can carry, become question marks."""
         values = {self.answer_marker: self.guard(prediction), self.reference_marker: self.guard(reference)}
         if self.code_marker:
             code = sha256_text(f"{prediction}\0{reference}")[:_CODE_LENGTH].translate(_LETTERS)
@@ -117,12 +115,9 @@ def asked_by(protocol: str, wanted: str | None) -> bool:
 
 
 def load_protocol(name: str, rounds: int | None = None) -> Protocol:
-    """The protocol of this name: 'official', 'rubric' or 'rubric-joint', each also as ``NAME-N`` for N rounds (2-20).
-
-    ``rounds`` is another way to give N; 1 and None leave the name as it is. Raises BadInput where there is none of this
-    name, or the kit's templates are not as expected. Raises MissingDependency for 'official' without an installed kit;
-    the message names 'rubric'.
-    """
+    """The protocol of this name: 'official', 'rubric' or 'rubric-joint', each also as ``NAME-N`` for N rounds (2-20);
+    ``rounds`` is another way to give N. Raises BadInput where there is none, or the kit's templates are not as
+    expected, MissingDependency for 'official' without an installed kit."""
     family, named_rounds = split_name(name)
     in_name = 1 if named_rounds is None else named_rounds
     if rounds is not None and rounds != 1 and in_name not in (1, rounds):

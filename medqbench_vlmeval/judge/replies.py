@@ -136,12 +136,10 @@ def _is_echo(reply: str, start: int, end: int, echoed: Set[int]) -> bool:
 
 
 def _read_object(reply: str, allowed: Mapping[str, Sequence[int]], prompt: str) -> Reading:
-    """The last JSON object of a reply that speaks of any of the dimensions.
+    """The last JSON object of a reply that speaks of any of the dimensions, else a broken one mended.
 
-    None counts where that one stands inside of a line and another, at the beginning of one, says something else; nor
-    where it stands inside of a sentence of an object that is broken or cut off; nor one that stands in the prompt, or
-    that goes on with a repetition of it (see :func:`_fills_frame`).
-    Where no object is whole, one that is broken is mended (see :func:`_mended`).
+    None counts where it stands inside of a line and another, at the beginning of one, says something else; nor inside
+    of a sentence of a broken object; nor one of the prompt, or that repeats its frame (see :func:`_fills_frame`).
     """
     text, whole = whole_object(reply)
     # An object that is all of the reply has no thoughts around it; a tag in its sentences is only spoken about.

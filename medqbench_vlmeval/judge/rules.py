@@ -66,12 +66,12 @@ class RulesJudge:
     ) -> list[Judged]:
         """Judge each sample's prediction (see ``calls.Judge.judge``)."""
         texts, reasons = texts_to_judge(samples, predictions)
-        judged = {index: Judged(index, {}, reason) for index, reason in reasons.items()}
+        by_index = {}
         for n, (sample, text) in enumerate(texts, 1):
-            judged[sample.index] = Judged(sample.index, self.verdicts(sample.task, text, sample.description or ""))
+            by_index[sample.index] = self.verdicts(sample.task, text, sample.description or "")
             if on_progress:
                 on_progress(Progress(n * len(DIMENSIONS), len(texts) * len(DIMENSIONS), 0, 0, 0, RULES))
-        return [judged[sample.index] for sample in samples]
+        return [Judged(sample.index, by_index.get(sample.index, {}), reasons.get(sample.index)) for sample in samples]
 
     def verdicts(self, task: Task, answer: str, reference: str) -> dict[str, Verdict]:
         """The four verdicts on an answer."""
@@ -83,10 +83,8 @@ class RulesJudge:
             "consistency": _consistency(task, *texts),
             "quality_accuracy": _quality_accuracy(task, *texts),
         }
-        note = None
-        if len(answer) > MOST_CHARACTERS:
-            ends = f"of the answer's {len(answer):,} characters the first and last {MOST_CHARACTERS // 2:,}"
-            note = f"{ends} were read"
+        ends = f"of the answer's {len(answer):,} characters the first and last {MOST_CHARACTERS // 2:,} were read"
+        note = ends if len(answer) > MOST_CHARACTERS else None
         digest = sha256_text(f"{task.value}\0{answer}\0{reference}")
         return {
             dimension: Verdict(

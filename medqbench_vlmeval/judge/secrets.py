@@ -68,8 +68,8 @@ class Mask:
 
 
 def secrets_in_environment(more: Iterable[tuple[str, str]] = ()) -> set[str]:
-    """Values of environment variables, and of ``more``, that are named like secrets. Paths of files that exist are
-    none. Of a URL (a proxy, a server) its password and query are."""
+    """Values of environment variables, and of ``more``, that are named like secrets and are no existing file's path,
+    and the secrets of URLs among them."""
     secrets: set[str] = set()
     # A shell keeps the working folder and the one before in two variables whose names look like a password's.
     for name, value in (pair for pair in (*more, *os.environ.items()) if pair[0] not in ("PWD", "OLDPWD")):
@@ -93,11 +93,8 @@ def environment_mask() -> Mask:
 
 @contextmanager
 def masked_logs(mask: Callable[[str], str]) -> Iterator[None]:
-    """Apply ``mask`` to the message and the traceback of every log record that is made meanwhile.
-
-    May be entered several times at once, from several threads; the record factory that was in place comes back
-    when the last one leaves.
-    """
+    """Apply ``mask`` to the message and the traceback of every log record that is made meanwhile; may be entered
+    several times at once, from several threads. The earlier record factory comes back when the last one leaves."""
     with _lock:
         _active.append(mask)
         if len(_active) == 1:
@@ -238,8 +235,8 @@ def _refuse_in_arguments(text: str, secret: bool) -> str:
 
 
 def shown_extra(extra: Mapping[str, object]) -> dict[str, object]:
-    """Settings as a result may show them: texts that are named like a secret are masked, at any depth, and what is
-    secret in URLs. Numbers and truth values stay ('max_completion_tokens')."""
+    """Settings as a result may show them: texts that are named like a secret, and what is secret in URLs, are masked at
+    any depth. Numbers and truth values stay ('max_completion_tokens')."""
 
     def shown(text: str, secret: bool) -> str:
         return MARK if secret else shown_url(text) if "://" in text and url_secrets(text) else text

@@ -44,8 +44,8 @@ _lock = threading.Lock()
 
 
 class TokenCounter:
-    """Counts texts for one model. ``name`` says how: 'tiktoken o200k_base', or 'estimate'. A count is never more than
-    the text's bytes in UTF-8; special tokens' names in a text count as the words that they are."""
+    """Counts texts for one model; ``name`` says how ('tiktoken o200k_base', 'estimate'). No count is above the text's
+    bytes in UTF-8; names of special tokens count as words."""
 
     def __init__(self, model: str) -> None:
         from tiktoken.model import encoding_name_for_model

@@ -60,8 +60,7 @@ class _PriceFile:
 
 @dataclass(frozen=True)
 class PriceTable:
-    """Prices by model. ``batch_factor`` is what a batch costs of the live price (0-1). ``source`` says in words where
-    the prices are from, ``own_file`` is where the user's own belong."""
+    """Prices by model, a batch's share of the live price (0-1), where they are from and where the user's own belong."""
 
     models: Mapping[str, Price]
     batch_factor: float
@@ -151,8 +150,8 @@ def usage_of(verdicts: Iterable[Verdict], *, this_run: bool = False) -> Tokens:
 
 
 def usage_by(model: str, verdicts: Sequence[Verdict], prices: PriceTable) -> JudgeUsage:
-    """What a single model's verdicts took, all and this run's, with what that costs at live list prices (None where the
-    model has no price or its server counted no tokens)."""
+    """What a model's verdicts took, all and this run's, with the cost at live list prices (None where the model has no
+    price or its server counted no tokens)."""
     price = prices.price(model)
 
     def costed(usage: Tokens) -> Tokens:

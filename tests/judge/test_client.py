@@ -14,14 +14,8 @@ from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.calls import Reply
-from medqbench_vlmeval.judge.client import (
-    OpenAIClient,
-    Unanswered,
-    read_completion,
-    request_body,
-    retry_after,
-    short_words,
-)
+from medqbench_vlmeval.judge.client import OpenAIClient, Unanswered, read_completion, request_body, retry_after
+from medqbench_vlmeval.judge.completion import short_words
 from medqbench_vlmeval.judge.options import LIMITS
 from medqbench_vlmeval.judge.protocols import load_protocol
 from medqbench_vlmeval.judge.secrets import Mask
