@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 KIT = "kit"
@@ -25,14 +25,12 @@ class Spread:
 class ImageUse:
     """In what form a model got its images, as seen where they left the kit; each image counts once.
 
-    ``image_bytes`` ('kit', 'original') and ``image_detail`` ('kit', 'low', 'high') are what the run was asked for,
-    'mixed' where it went on with another choice. ``seen_in`` counts images by place: 'request' (body of an HTTP
-    request), 'processor' (an image processor in this process), 'path' (a model in this process got the file's path;
-    what it did with it is not known), 'nowhere' (the model's class sends them in a way that is not watched). ``forms``
-    counts formats, JPEG's with its quality ('JPEG q75'), 'pixels' in a processor; ``details`` counts OpenAI's image
-    detail as it was sent. ``n_lossy`` counts images whose pixels were changed, with their ``psnr`` in dB (at the
-    original's size); ``scale`` is the number of pixels that were sent over that of the file. ``n_left_out`` counts
-    images of questions that were sent without them.
+    ``image_bytes`` ('kit', 'original') and ``image_detail`` ('kit', 'low', 'high') are what was asked for, 'mixed'
+    where a run went on with another choice. ``seen_in`` counts places: 'request' (an HTTP body), 'processor' (an image
+    processor in this process), 'path' (a model in this process got the file's path), 'nowhere' (sent in a way that is
+    not watched). ``forms`` counts formats ('JPEG q75'; 'pixels' in a processor), ``details`` OpenAI's detail as sent.
+    ``n_lossy`` images had their pixels changed, with their ``psnr`` in dB (at the original's size); ``scale`` is the
+    number of pixels sent over the file's. ``n_left_out`` counts images of questions that were sent without them.
     """
 
     image_bytes: str
@@ -85,6 +83,13 @@ class ModelUse:
     pixel_limits: Mapping[str, Any] = field(default_factory=dict)
     n_calls: int = 0
     images: ImageUse | None = None
+
+
+def changed(use: ImageUse, decibels: float | None, scale: float | None) -> ImageUse:
+    """One image whose pixels were changed, by its PSNR where one differs, and by its scale where that is known."""
+    psnr, times = (None if value is None else Spread(1, value, value, value) for value in (decibels, scale))
+    ends = {"n_enlarged": int((scale or 1) > 1), "n_shrunk": int((scale or 1) < 1)}
+    return replace(use, n_lossy=int(psnr is not None), **ends, psnr=psnr, scale=times)
 
 
 def joined(first: ImageUse, second: ImageUse) -> ImageUse:

@@ -225,13 +225,13 @@ def robustness(
     from medqbench_vlmeval.data import load
     from medqbench_vlmeval.report.robustness_tables import robustness_tables
     from medqbench_vlmeval.runs.provenance import name_results
-    from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes
+    from medqbench_vlmeval.workflows.robustness import compare_passes
 
     names = name_results(second, model, None)
     # The second pass's own name says as well which data are meant.
     known = {**SECOND_PASS_NAMES, **own_names()}.get(data or "")
     sample_set = load(known.first_pass.text if known else data) if data is not None else None
-    passes = compare_passes(PassesRequest(first, second, names.model, names.dataset, out, sample_set, stem=names.stem))
+    passes = compare_passes((first, second), names.model, names.dataset, out, sample_set, stem=names.stem)
     options.print_result(
         as_json, lambda: passes.result, lambda: robustness_tables(passes.comparison), vars(passes.paths).values()
     )

@@ -1,13 +1,13 @@
 """What becomes of the replies that earlier runs left in a work folder.
 
-The kit takes up replies by a file's name, whatever prompt, data file or settings they were made with. Here a record of
-that (``MODEL_DATASET_inference.json``) stands beside each prediction file from the moment its inference starts. Replies
-made with something else are moved to ``previous/``, or stay in the folder of their own run and are passed over;
-checkpoints, which are pickles, are moved whole and never opened.
+The kit takes up replies by a file's name, whatever they were made with. Here a record of that
+(``MODEL_DATASET_inference.json``) stands beside each prediction file from the start of its inference. Replies made with
+something else are moved to ``previous/``, or stay in the folder of their run and are passed over; checkpoints, which
+are pickles, are moved whole and never opened.
 
 Local mode of the PyPI kit writes straight into the model's folder: a limited run would cut a prediction file there, and
-take away the checkpoint of a run of all samples. All other ways make a folder for each run and put links into the
-model's folder, in the place of files that local mode left there.
+take away the checkpoint of a run of all samples. All other ways make a folder for each run and put links, in the place
+of those files, into the model's.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _STYLE, _WORDING = "prompt style", "prompt sha256"
 
 
 def earlier_record(predictions: Path) -> MadeWith | None:
-    """What the replies at a prediction file's place were made with, by its own columns, else by the record beside it;
-    None where there are none."""
+    """What the replies at a prediction file's place were made with, by its columns, else by the record beside it; None
+    where there are none."""
     files = [path for path in _reply_files(predictions) if path.is_file()]
     if not files:
         return None
@@ -99,7 +99,7 @@ def _results(predictions: Path) -> list[Path]:
 
 class EarlierRuns:
     """Stands between the kit and the files of earlier runs; ``models`` are the true names by those that the kit is
-    given, ``limit`` is the number of samples that the run is cut to."""
+    given, ``limit`` is the number of samples of the run."""
 
     def __init__(self, models: Mapping[str, str], options: RunOptions, limit: int | None) -> None:
         self._models, self._settings = models, options.reply_settings
@@ -109,9 +109,8 @@ class EarlierRuns:
 
     @contextmanager
     def watch(self, names: ModuleType) -> Iterator[None]:
-        """Look at what the kit is about to take up; ``names`` is where its runner takes its functions from. What it
-        reads and writes of replies meanwhile are texts: a spreadsheet makes no links (and drops none of more than 2,079
-        characters), formulas or missing values of them."""
+        """Look at what the kit is about to take up; ``names`` is where its runner takes its functions from. Replies
+        are texts meanwhile: a spreadsheet makes no links (which may be dropped), formulas or missing values of them."""
         import xlsxwriter
 
         prepare, workbook = names.prepare_reuse_files, xlsxwriter.Workbook
@@ -295,9 +294,8 @@ def _say(sentence: str) -> None:
 
 
 def set_aside(paths: Iterable[Path], *, copy: bool = False) -> list[Path]:
-    """Move or copy files of one folder to ``previous/TIME/`` in it, under their names, and return where they are. TIME
-    is that of the latest; links are left out. A prediction file keeps its name and its records beside it, so that it
-    can be scored there."""
+    """Move or copy files of one folder, without links, to ``previous/TIME/`` in it, TIME that of the latest, and return
+    where they are. A prediction file keeps its name and records, so that it can be scored there."""
     files = [path for path in paths if path.is_file() and not path.is_symlink()]
     if not files:
         return []
@@ -305,8 +303,5 @@ def set_aside(paths: Iterable[Path], *, copy: bool = False) -> list[Path]:
     folder = files[0].parent / PREVIOUS / f"{latest:%Y-%m-%dT%H-%M-%S-%f}"
     folder.mkdir(parents=True, exist_ok=True)
     for path in files:
-        if copy:
-            shutil.copy2(path, folder / path.name)
-        else:
-            path.replace(folder / path.name)
+        (shutil.copy2 if copy else shutil.move)(path, folder / path.name)
     return [folder / path.name for path in files]

@@ -1,9 +1,7 @@
 """What a run of the kit must not leak: keys in logs, status files and the terminal.
 
-The kit writes its command line into ``status.json``, its judge's settings into a log, and some of its clients log
-their key. While a run is :func:`redacted`, log records, both standard streams, status files and the logs of its
-evaluation processes are masked: first all secrets that are known (options, environment, ``.env``), then whatever
-stands behind a name like 'key' or 'Bearer'.
+The kit writes its command line and its judge's settings into files, and some of its clients log their key. Here all
+secrets that are known (options, environment, ``.env``) are masked, then what stands behind a name like 'key'.
 """
 
 from __future__ import annotations
@@ -71,7 +69,7 @@ class Redaction:
 
 @contextmanager
 def redacted(arguments: Sequence[str] = (), known: Iterable[str] = ()) -> Iterator[Redaction]:
-    """Mask log records and both standard streams: secrets in the command line, and further ones that are ``known``.
+    """Mask secrets of the command line, and further ones that are ``known``, in log records and both standard streams.
     Inside, :func:`guard_kit` does the same for the kit's files."""
     mask = Redaction(arguments, known)
     out, err = _masked(sys.stdout, mask), _masked(sys.stderr, mask)
@@ -161,8 +159,7 @@ def _json(text: str) -> Any:
 
 class _MaskedStream:
     def __init__(self, inner: TextIO, mask: Redaction) -> None:
-        self._inner = inner
-        self._mask = mask
+        self._inner, self._mask = inner, mask
 
     def write(self, text: str) -> int:
         self._inner.write(self._mask(text))
@@ -185,9 +182,7 @@ class _InChild:
     knows nothing of this run; the secrets travel with the call, through a pipe."""
 
     def __init__(self, name: str, secrets: Sequence[str], original: Any = None) -> None:
-        self._name = name
-        self._secrets = secrets
-        self.original = original
+        self._name, self._secrets, self.original = name, secrets, original
 
     def __reduce__(self) -> tuple[type[_InChild], tuple[str, Sequence[str]]]:
         return _InChild, (self._name, self._secrets)
@@ -223,9 +218,8 @@ _RESULT = re.compile(r"(?:Evaluation Results|Run Summary Report|\s*Results):|\n(
 
 
 class KitErrors:
-    """Gathers the errors that the kit logs while it is entered; ``stopped`` is what ended its run as a whole. Results
-    of the datasets ``told`` (with None where these are all of the run) are told by this package below the kit's log,
-    and stay out of it."""
+    """Gathers the errors that the kit logs while it is entered; ``stopped`` is what ended its run. Results of the
+    datasets ``told`` (with None where these are all) stay out of the log: this package tells them below it."""
 
     def __init__(self, told: Collection[str | None] = ()) -> None:
         self.stopped: str | None = None

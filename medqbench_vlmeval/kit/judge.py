@@ -1,9 +1,8 @@
 """Models that the kit's own ``build_judge`` makes, as judges of ours (``--judge kit:NAME``).
 
-The kit's client decides what NAME means, where it is served and which environment variable holds its key, and
-puts each question; retries, limits and the decision to stop are the engine's. One attempt is the model's own
-``generate_inner``: the public ``generate`` sleeps up to half a second before each call, takes texts for files,
-and tells a failure by a sentence in the place of the reply.
+The kit's client decides what NAME means, where it is served and which variable holds its key; retries, limits and the
+decision to stop are the engine's. One attempt is the model's own ``generate_inner``: ``generate`` sleeps before each
+call, takes texts for files, and tells a failure by a sentence in the place of the reply.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ _IN_PROCESS = "llama31-8b"
 
 
 def kit_client(options: JudgeOptions) -> JudgeClient:
-    """What asks the model of the kit's that ``options`` name (see ``judge.KitClient``). Imports the kit. Raises
-    MissingDependency where no kit is installed. Raises BadInput for no name behind 'kit:', or an option that this
-    model cannot take. Raises JudgeError where the variable that ``key_env`` names is not set."""
+    """What asks the model of the kit's that ``options`` name (see ``judge.KitClient``). Raises MissingDependency where
+    no kit is installed; BadInput for no name behind 'kit:', or an option that this model cannot take; JudgeError where
+    the variable that ``key_env`` names is not set."""
     require_kit()
     name = options.name.removeprefix(KIT_PREFIX).strip()
     if not name:
@@ -123,10 +122,8 @@ class _KitModel(JudgeClient):
                 return Reply((str(text[0] if isinstance(text, tuple) else text),), self._served_as())
             inputs: list[dict[str, Any]] = [{"type": "text", "value": _as_one(messages)}]
             if isinstance(model, OpenAIWrapper):
-                inputs = [
-                    {"role": message["role"], "content": [{"type": "text", "value": message["content"]}]}
-                    for message in messages
-                ]
+                texts = ((each["role"], {"type": "text", "value": each["content"]}) for each in messages)
+                inputs = [{"role": role, "content": [text]} for role, text in texts]
             settings = {**copy.deepcopy(model.default_kwargs), **copy.deepcopy(dict(self._options.extra))}
             code, reply, response = model.generate_inner(inputs, **settings)
         except RequestException as error:

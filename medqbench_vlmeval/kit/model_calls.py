@@ -1,11 +1,9 @@
 """Whether a run's models can be had and called at all, and why a call failed.
 
-Before a run, weights are looked for from the kit's source, before anything heavy is imported, and a served model is
-built as the run will build it and put one short question of text alone. What would fail every call stops the run.
-
-During a run, what failed by the kit's own terms begins with the one sentence by which it knows what to ask again, and
-goes on with the server's reason, without keys: so the prediction file says it to the kit, to this package and to its
-reader. The kit itself writes no reason, and some of its classes hand on an error's words, or none, as the reply.
+Before a run, weights are looked for before anything heavy is imported, and a served model is built as the run will
+build it and put one short question. What would fail every call stops the run. During a run, what failed by the kit's
+own terms begins with the sentence by which it knows what to ask again, and goes on with the server's reason without
+keys. The kit itself writes no reason, and some of its classes hand on an error's words, or none, as the reply.
 """
 
 from __future__ import annotations
@@ -116,7 +114,7 @@ def on_record(mask: Callable[[str], str]) -> Iterator[None]:
 
 class _Listening:
     """In the place of a model's ``generate_inner``. A class that swallows an error's words logs them where it is
-    verbose; a copy of the model is made so then, since a verbose model prints every reply too."""
+    verbose; then a copy of the model is: a verbose one prints every reply too."""
 
     def __init__(self, model: Any, swallows: bool = False) -> None:
         self._model, self._swallows = model, swallows
@@ -171,8 +169,8 @@ def _words_of(error: BaseException, mask: Callable[[str], str]) -> str:
 
 
 def missing_weights(models: Mapping[str, object], kit: InstalledKit) -> dict[str, str]:
-    """By model of the kit's zoo whose weights are not on this machine and cannot be had: a sentence with the ways out.
-    ``models`` has each model's entry in a configuration by its name, None for one of the zoo."""
+    """By model whose weights are not on this machine and cannot be had: a sentence with the ways out. ``models`` has
+    each one's entry in a configuration, None for one of the zoo."""
     zoo, missing = zoo_models(kit)[0], {}
     for model, entry in models.items():
         given = [entry[name] for name in WEIGHTS if name in entry] if isinstance(entry, dict) else []
@@ -212,9 +210,9 @@ def _in_cache(repository: str) -> bool:
 def refusing_models(
     kit_runner: Path, words: Sequence[str], options: RunOptions, mask: Callable[[str], str]
 ) -> dict[str, str]:
-    """Put one short question to each served model of a run; a sentence by model that would refuse every call.
-    ``kit_runner`` is the script whose functions build the models from ``words``, its command line. Of a call that
-    failed and may succeed later a sentence is printed. Raises RunFailed where the only model cannot be built."""
+    """Put one short question to each served model of a run; a sentence by model that would refuse every call, and a
+    printed one where a later call may succeed. ``kit_runner`` is the script whose functions build the models from
+    ``words``, its command line. Raises RunFailed where the only model cannot be built."""
     refusing = {}
     for name, build, unset in _served(kit_runner, words, options):
         try:

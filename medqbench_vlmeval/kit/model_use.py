@@ -1,9 +1,8 @@
 """What a model was really shown: images are watched, and replaced where a run asks for it, where they leave the kit.
 
-The kit's API classes encode images in ways of their own, whatever a configuration says: most as JPEG, some smaller or
-larger than they are, some with OpenAI's detail 'low'. So it is the bodies of HTTP requests that are read here, and in
-this process what an image processor is given. A question's own images are known in the thread that puts it; images
-are matched to them by their order. Per run a record of counts and ranges is written beside the predictions.
+The kit's API classes encode images in ways of their own: most as JPEG, some resized, some with OpenAI's detail 'low'.
+So the bodies of HTTP requests are read here, and in this process what an image processor is given. Images are matched
+by their order to those of the question that the thread puts. A record of counts is written beside the predictions.
 
 ``--image-bytes original`` puts the files' own bytes into the requests (PNG and JPEG as they are, other formats as
 lossless PNG), and ``--image-detail`` OpenAI's detail. A model in this process reads the files itself.
@@ -38,7 +37,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import write_bytes
 from medqbench_vlmeval.judge.secrets import Mask, shown_extra, values_named_secret, with_texts
 from medqbench_vlmeval.kit.guards import environment_secrets, replaced
-from medqbench_vlmeval.model_use import ImageUse, ModelUse, Spread, joined
+from medqbench_vlmeval.model_use import ImageUse, ModelUse, changed, joined
 from medqbench_vlmeval.predictions.files import failure_reason
 from medqbench_vlmeval.runs.progress import REPLIES_COMPLETE, ProgressFile, progress_path
 from medqbench_vlmeval.runs.provenance import (
@@ -63,7 +62,7 @@ _CONTENT = frozenset({"messages", "contents", "content", "input", "prompt", "sys
 _LIMIT_NAMES = re.compile(r"pixel|im(?:a)?ge?_size|file_size|detail|resolution|tile|max_num$", re.IGNORECASE)
 _KIT_LIMITS = ("VLMEVAL_MAX_IMAGE_SIZE", "VLMEVAL_MIN_IMAGE_EDGE")
 _HIDDEN = frozenset({"generate", "fail_msg", "logger"})
-_LONGEST = 300
+_LONGEST, _LONGEST_LIST = 300, 3000  # characters
 
 
 @dataclass(frozen=True)
@@ -104,9 +103,9 @@ def original_bytes(path: Path) -> tuple[str, bytes]:
 
 
 class ModelRecorder:
-    """Gathers what one model gets in one run on one dataset; its methods may be called from many threads. The record is
-    written beside the run's ``predictions``. Where the run has ``resumed``, that of the earlier replies counts too.
-    ``n`` samples are asked about in this process, with the ``n_done`` that have replies."""
+    """Gathers what one model gets in one run on one dataset, from many threads; the record is written beside the run's
+    ``predictions``. Where the run has ``resumed``, that of the earlier replies counts too. ``n`` samples are asked
+    about in this process, with the ``n_done`` that have replies."""
 
     def __init__(self, name: str, predictions: Path, resumed: bool, dataset: str = "", n: int | None = None) -> None:
         self.image_bytes = chosen(BYTES_VARIABLE, IMAGE_BYTES)
@@ -169,7 +168,8 @@ class ModelRecorder:
         for path in () if question.notes else missing:
             known = otherwise == "path"
             form = path.suffix.lstrip(".").upper().replace("JPG", "JPEG") if known else "unknown"
-            self._note(path, 0, otherwise, form, path.stat().st_size if known else 0, known)
+            sent = path.stat().st_size if known else 0
+            self._note(path, 0, self._one(otherwise, form, n_same_bytes=int(known), bytes_sent=sent))
         with self._lock:
             self._calls += 1
             self.n_done, self.n_failed = self.n_done + 1, self.n_failed + (not answered)
@@ -178,40 +178,18 @@ class ModelRecorder:
         if due:
             self.write()
 
-    def _note(
-        self,
-        path: Path,
-        key: int,
-        seen_in: str,
-        form: str,
-        sent: int,
-        same_bytes: bool = False,
-        detail: str | None = None,
-        decibels: float | None = None,
-        scale: float | None = None,
-    ) -> None:
+    def _one(self, seen_in: str, form: str, n_same_bytes: int = 0, bytes_sent: int = 0) -> ImageUse:
+        seen, forms = {seen_in: 1}, {form: 1}
+        use = ImageUse(self.image_bytes, self.image_detail, 1, seen, forms)
+        return replace(use, n_same_bytes=n_same_bytes, bytes_sent=bytes_sent)
+
+    def _note(self, path: Path, key: int, use: ImageUse) -> None:
         """Count an image once for each ``key``, which tells its forms apart."""
-        one = ImageUse(
-            self.image_bytes,
-            self.image_detail,
-            n=1,
-            seen_in={seen_in: 1},
-            forms={form: 1},
-            details={} if detail is None else {detail: 1},
-            n_same_bytes=int(same_bytes),
-            n_lossy=int(decibels is not None),
-            n_enlarged=int(scale is not None and scale > 1),
-            n_shrunk=int(scale is not None and scale < 1),
-            bytes_in_files=path.stat().st_size,
-            bytes_sent=sent,
-            psnr=None if decibels is None else Spread(1, decibels, decibels, decibels),
-            scale=None if scale is None else Spread(1, scale, scale, scale),
-        )
         with self._lock:
             if key not in self._seen.setdefault(path, set()):
                 self._seen[path].add(key)
                 if path.name not in self._before:
-                    self._images = joined(self._images, one)
+                    self._images = joined(self._images, replace(use, bytes_in_files=path.stat().st_size))
 
     def sent(self, path: Path, data: bytes, detail: str | None) -> None:
         """Note an image in the body of a request."""
@@ -224,7 +202,8 @@ class ModelRecorder:
             if not same:
                 with Image.open(path) as file:
                     decibels, scale = psnr(file, image), math.prod(image.size) / math.prod(file.size)
-        self._note(path, key, "request", form, len(data), same, detail, decibels, scale)
+        use = self._one("request", form, int(same), len(data))
+        self._note(path, key, replace(changed(use, decibels, scale), details={} if detail is None else {detail: 1}))
 
     def processed(self, path: Path, image: Any, size: tuple[int, int] | None) -> None:
         """Note an image that a processor in this process was given, and the size in which it goes on to the model."""
@@ -235,7 +214,7 @@ class ModelRecorder:
                 # What a resized image has lost depends on the way back.
                 decibels = psnr(original, image) if image.size == original.size else None
             scale = math.prod(size) / math.prod(original.size) if size else None
-        self._note(path, 0, "processor", "pixels", 0, decibels=decibels, scale=scale)
+        self._note(path, 0, changed(self._one("processor", "pixels"), decibels, scale))
 
     def settings(self, generation: Mapping[str, Any], limits: Mapping[str, Any]) -> None:
         """Note what a request held beside its messages, or what limits a processor has."""
@@ -306,8 +285,8 @@ def unwatched(model: Any) -> Any:
 
 
 def chosen(variable: str, choices: Sequence[str]) -> str:
-    """The choice that the environment makes, in the kit's own variable where ours is not set; the first one where it
-    makes none. BadInput where it is no choice."""
+    """The environment's choice, in the kit's own variable where ours is not set; by default the first. BadInput where
+    it is none of ``choices``."""
     names = variable, variable.replace("MEDQBENCH", "VLMEVAL")
     variable = next((name for name in names if os.environ.get(name, "").strip()), variable)
     value = os.environ.get(variable, "").strip() or choices[0]
@@ -336,17 +315,14 @@ def _form(image: Image.Image) -> str:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What of these values JSON can hold, without names that begin with an underscore."""
-
-    def is_plain(value: Any, depth: int = 0) -> bool:
-        if isinstance(value, dict):
-            names = all(isinstance(name, str) for name in value)
-            return names and depth < 3 and all(is_plain(inner, depth + 1) for inner in value.values())
-        if isinstance(value, list | tuple):
-            return depth < 3 and len(value) <= _LONGEST and all(is_plain(inner, depth + 1) for inner in value)
-        return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
-
-    return {name: value for name, value in values.items() if not name.startswith("_") and is_plain(value)}
+    """What of these values JSON can hold in a few words, without names that begin with an underscore."""
+    plain = {}
+    for name, value in values.items():
+        with contextlib.suppress(TypeError, ValueError, RecursionError):
+            text = json.dumps(value, allow_nan=False)
+            if not name.startswith("_") and (isinstance(value, str) or len(text) <= _LONGEST_LIST):
+                plain[name] = json.loads(text)
+    return plain
 
 
 @dataclass(frozen=True)
@@ -487,8 +463,8 @@ def _watch_senders() -> None:
 
 
 def watch_inference(own: type) -> None:
-    """Watch the kit's inference on datasets of the class ``own``, in local and in api mode; idempotent. Only what of
-    the kit is loaded is watched: its runner has loaded what it runs before it makes a dataset."""
+    """Watch the kit's inference on datasets of the class ``own``, in local and in api mode; idempotent. Only what is
+    loaded is watched: a runner has loaded what it runs before it makes a dataset."""
     if (local := sys.modules.get("vlmeval.inference")) is not None and hasattr(local, "infer_data"):
         _wrap(local, "infer_data", lambda infer_data: _watched_infer_data(infer_data, own, local))
     if (pipeline := sys.modules.get("vlmeval.inference_api")) is not None:

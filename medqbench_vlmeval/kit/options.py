@@ -66,12 +66,8 @@ Entries = Mapping[str, Mapping[str, object]]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What of a run's command line this package reads.
-
-    ``limit``, ``extractor``, ``prompt_style``, ``image_bytes`` and ``image_detail`` are None where they are not given;
-    ``datasets`` and ``models`` are those of the configuration file where there is one, ``model_entries`` its models.
-    ``reply_options`` are the kit's that change replies, as they were given.
-    """
+    """What of a run's command line this package reads; ``datasets``, ``models`` and ``model_entries`` are the
+    configuration file's where there is one, ``reply_options`` the kit's that change replies, as they were given."""
 
     datasets: tuple[str, ...]
     models: tuple[str, ...]
@@ -111,11 +107,11 @@ class RunOptions:
         configured = {"--config": json.dumps(shown_extra(entry), sort_keys=True)} if isinstance(entry, dict) else {}
         bytes_, detail = chosen(BYTES_VARIABLE, IMAGE_BYTES), chosen(DETAIL_VARIABLE, IMAGE_DETAILS)
         sent = {"--image-bytes": bytes_, "--image-detail": detail}
-        # Where a model is served changes no reply; a served one is another than the zoo's of the same name.
-        served = {"--base-url": "given"} if self.base_url and not self.config else {}
         ways = {name: way for name, way in sent.items() if way != KIT}
         of_alias = PUBLISHED_MODELS[model].settings if self.of_zoo and model in PUBLISHED_MODELS else {}
         ways |= {name: str(value) for name, value in of_alias.items()}
+        # Where a model is served changes no reply; a served one is another than the zoo's of the same name.
+        served = {"--base-url": "given"} if self.base_url and not self.config else {}
         return {**self.reply_options, **ways, **served, **configured}
 
     def official_name(self, dataset: str) -> str:
@@ -142,9 +138,8 @@ class RunOptions:
 
 
 def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
-    """The words for the kit, and the values of our own options and of those of the kit's that a run needs to know.
-    Raises BadInput where the value of an option of ours, or an entry of a configuration, cannot be used, or an option
-    that may hold a key is abbreviated."""
+    """The words for the kit, and the options that a run needs to know. Raises BadInput where the value of an option of
+    ours, or an entry of a configuration, cannot be used, or an option that may hold a key is abbreviated."""
     for word in arguments:
         if _ABBREVIATED_KEY.match(word):
             raise BadInput(f"Write '{word.partition('=')[0]}' out: --judge-key, --judge-args or --key.")
@@ -179,15 +174,16 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
         kit.add_argument(option)
     kit.parse_known_args(rest, options)
     values = vars(options)
+    del values["dry_run"]
     entries, models = _configured(values["config"], values.pop("data_config"), values["api_mode"])
     datasets, named = values.pop("data"), values.pop("model")
     if values["config"]:
         datasets, named = entries, models
-    del values["dry_run"]
-    given = {option: value or "yes" for option, value, _ in words_by_option(shown_arguments(rest))}
-    reply_options = {option: value for option, value in given.items() if option in _REPLY_OPTIONS}
-    values |= {"reply_options": reply_options, "model_entries": models}
-    return rest, RunOptions(tuple(datasets), tuple(named), entries, **values)
+    given = words_by_option(shown_arguments(rest))
+    replies = {option: value or "yes" for option, value, _ in given if option in _REPLY_OPTIONS}
+    return rest, RunOptions(
+        tuple(datasets), tuple(named), entries, **values, reply_options=replies, model_entries=models
+    )
 
 
 def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Entries, Mapping[str, object]]:
@@ -217,8 +213,8 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
 
 
 def with_whole_sets(words: Sequence[str], options: RunOptions) -> tuple[list[str], RunOptions, list[str]]:
-    """The kit's command line and its options with the datasets of a registered set in place of its name, and a sentence
-    for each such set."""
+    """The kit's command line and its options with a registered set's datasets in place of its name, and a sentence for
+    each such set."""
     sets = {name: of.whole() for name, of in registered_sets().items() if name in options.datasets}
     sets = {name: parts for name, parts in sets.items() if name not in options.entries}
     if not sets or options.config:
@@ -230,7 +226,7 @@ def with_whole_sets(words: Sequence[str], options: RunOptions) -> tuple[list[str
 
 def with_datasets(words: Sequence[str], names: Sequence[str], config: str | None = None) -> list[str]:
     """A command line with these datasets, and their configuration where there is one, in place of its own."""
-    # Abbreviated as well, like the kit's: an option that stayed behind the new one would be the one that counts.
+    # Abbreviated ones too: what stayed behind the new one would be what counts.
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--data", nargs="+")
     parser.add_argument("--data-config")
@@ -249,8 +245,8 @@ def refuse_unknown(what: str, names: Iterable[str], known: Collection[str], advi
 
 
 def check_names(options: RunOptions, kit: InstalledKit) -> None:
-    """Refuse names of models, datasets, style, protocol and judge that nothing has, before anything heavy is imported;
-    not those that the kit may make while it is imported."""
+    """Refuse names of models, datasets, style, protocol and judge that nothing has, before the kit is imported; not
+    those that it may make then."""
     check_style(options.style)
     own = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES, *own_names()}
     for name in options.datasets:
@@ -282,17 +278,14 @@ def in_environment(options: RunOptions) -> Iterator[None]:
     own = {STYLE_VARIABLE: options.prompt_style, LIMIT_VARIABLE: options.limit, EXTRACTOR_VARIABLE: options.extractor}
     own |= {BYTES_VARIABLE: options.image_bytes, DETAIL_VARIABLE: options.image_detail}
     own["VLMEVAL_IMAGE_BYTES"] = options.image_bytes  # that of a kit with the patch 'image-bytes'
-    values = {name: str(value) for name, value in own.items() if value is not None}
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    before = {name: os.environ[name] for name in own if name in os.environ}
+    os.environ.update({name: str(value) for name, value in own.items() if value is not None})
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in own:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def limit_in_environment() -> int | None:
@@ -315,9 +308,8 @@ def _limit_of(text: str, where: str) -> int:
 
 
 def hide_keys(arguments: list[str], only_own: bool) -> list[str]:
-    """Move keys from the command line to the environment, and return what is left for the kit. This package reads its
-    own variable, so that a judge's key moves where all datasets of the run are ``only_own``. BadInput where
-    ``--judge-args`` cannot be read."""
+    """Move keys from the command line to the environment, a judge's where all datasets of the run are ``only_own``, and
+    return what is left for the kit. BadInput where ``--judge-args`` cannot be read."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for option in ("--key", "--judge-key", "--judge-args"):
         parser.add_argument(option)

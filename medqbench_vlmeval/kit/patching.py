@@ -1,9 +1,8 @@
 """Patches of VLMEvalKit: the unified diffs of ``patches/``, applied to and taken back from a kit's own files.
 
 ``NAME.patch`` is a change, ``NAME.KITS.patch`` the same for kits whose lines differ. A hunk counts where its lines
-stand exactly once in a file, wherever that is, so that a few foreign lines do no harm; what is not known is left
-alone. The state is read off the files alone: a call that was killed half way is seen, and finished or taken back, by
-the next one. All files are changed or none, each by renaming a whole one over it; ``revert`` gives the original bytes.
+stand exactly once in a file, wherever that is; what is not known is left alone. The state is read off the files: what
+was killed half way is finished or taken back by the next call. All files are changed or none.
 """
 
 from __future__ import annotations
@@ -126,8 +125,8 @@ def kit_and_names(words: Sequence[str]) -> tuple[Path, list[str]]:
 
 
 def kit_root(kit_dir: Path | None) -> Path:
-    """The folder that holds ``vlmeval``: a checkout, a ``site-packages``, or the package folder itself. Raises BadInput
-    where ``kit_dir`` holds no VLMEvalKit. Raises MissingDependency for None where no kit is installed."""
+    """The folder that holds ``vlmeval``, which ``kit_dir`` is or may be. Raises BadInput where that is no VLMEvalKit;
+    MissingDependency for None where no kit is installed."""
     if kit_dir is None:
         return require_kit().root
     for root in (kit_dir, kit_dir.absolute().parent):
@@ -189,8 +188,7 @@ def _is_delivered(root: Path, paths: Iterable[Path]) -> bool:
 
 def apply(root: Path, names: Collection[str] = (), dry_run: bool = False) -> dict[Path, tuple[bytes, bytes]]:
     """Patch all files that all patches, or those ``names``, concern, or none; returns the bytes before and after of
-    what was changed, or would be. Raises BadInput where a file is unknown; nothing is changed. Raises RunFailed where
-    a file or its folder cannot be written; what was changed before is put back."""
+    what was changed, or would be. Raises BadInput where a file is unknown; RunFailed where one cannot be written."""
     return _change(root, names, dry_run, State.CLEAN)
 
 

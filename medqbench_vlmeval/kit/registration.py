@@ -1,8 +1,7 @@
 """Put datasets, baselines and the published tables' model names into the kit's registries, any number of times.
 
-The kit's registries are module globals that other modules have already imported by name, so they are touched
-in place and never rebound. Both functions are also the targets of the entry points that a patched kit calls
-while it is being imported itself (see ``patches/``); hence no import of ``vlmeval`` at the top of this module,
+The kit's registries are touched in place and never rebound: other modules have imported them by name. A patched kit
+calls both functions while it is being imported itself (see ``patches/``): hence no import of ``vlmeval`` at the top,
 and none of ``vlmeval.config`` in :func:`register_datasets`, which runs before that module exists.
 """
 
@@ -72,8 +71,8 @@ def _entry_of(model: PublishedModel, zoo: Mapping[str, Any]) -> Callable[..., An
 
 
 class AliasOf(partial):  # type: ignore[type-arg]
-    """A published model's entry in the zoo: the kit's class with its settings, as the kit's runner expects it, which
-    is told where the vendor serves the model, and the key, when it is built."""
+    """A published model's entry in the zoo: the kit's class with its settings, which is told when it is built where the
+    vendor serves the model, and the key."""
 
     published: PublishedModel
 

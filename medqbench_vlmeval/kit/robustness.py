@@ -17,13 +17,12 @@ from medqbench_vlmeval.files import json_object
 from medqbench_vlmeval.kit.options import Entries, RunOptions, with_datasets
 from medqbench_vlmeval.kit.run_files import PREDICTION_SUFFIXES, STATUS_FILE, Job, Outcome, locate_run
 from medqbench_vlmeval.types import SampleSet
-from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes, robustness_paths
+from medqbench_vlmeval.workflows.robustness import compare_passes, robustness_paths
 
 
 def add_second_passes(words: Sequence[str], options: RunOptions) -> tuple[list[str], RunOptions, list[str]]:
     """The kit's command line and its options with a second pass behind each dataset of ours that has one, and a
-    sentence for each dataset that is not run a second time as a whole. BadInput where no dataset has a second pass, or
-    a configuration file is given."""
+    sentence for each that is not run twice as a whole. BadInput where none is, or a configuration file is given."""
     if options.config:
         raise BadInput(
             f"--robustness adds to --data and leaves {options.config} as it is; give second passes entries of their "
@@ -59,12 +58,11 @@ def add_second_passes(words: Sequence[str], options: RunOptions) -> tuple[list[s
 def evaluate_second_pass(
     eval_file: Path, dataset: str, first_set: SampleSet, only: Set[str] | None = None
 ) -> dict[str, float | None]:
-    """The headline numbers of a second pass's predictions (``eval_file``, ``dataset``) beside the first pass's.
-    ``only`` limits the comparison to these indexes. BadInput where the first pass's predictions are not there, or the
-    two files do not belong together."""
+    """The headline numbers of a second pass's predictions beside the first pass's, of the samples ``only`` where given.
+    BadInput where the first pass's predictions are not there, or the two files do not belong together."""
     model, _ = locate_run(eval_file, dataset)
     first = _first_pass_file(eval_file, model, dataset)
-    result = compare_passes(PassesRequest(first, eval_file, model, dataset, eval_file.parent, first_set, only)).result
+    result = compare_passes((first, eval_file), model, dataset, eval_file.parent, first_set, only).result
     # Numbers for the kit's status file, under names that no result of the benchmark has.
     if result["robustness_of"] == Task.PERCEPTION.value:
         numbers = {

@@ -1,10 +1,5 @@
-"""``medqbench run``: register, hand over to the kit's own runner with all its options, and tell the truth
-about how it ended.
-
-The kit's process ends with 0 even where every dataset failed; the exit code here is read off the kit's own
-``status.json``. Keys given as options are moved to the environment first, since the kit writes its command
-line and its judge's settings into files and logs.
-"""
+"""``medqbench run``: register, hand over to the kit's own runner with all its options, and tell the truth about how it
+ended. The kit exits with 0 even where every dataset failed; the exit code here is read off its ``status.json``."""
 
 from __future__ import annotations
 
@@ -49,12 +44,9 @@ from medqbench_vlmeval.kit_version import InstalledKit, require_kit
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the kit on ``arguments``, its own and ours (see ``options.read_options``), and return the exit code.
-
-    Keys are masked in all that the kit logs, prints and writes into its status file meanwhile. Raises MedQBenchError
-    for no kit, an unknown dataset or model, an unknown prompt style. Raises SystemExit where the kit's argument
-    parser refused an option or printed its help.
-    """
+    """Run the kit on ``arguments``, its own and ours (see ``options.read_options``), keys masked in all that it writes
+    meanwhile; returns the exit code. Raises MedQBenchError where there is no kit, a name is unknown or an option cannot
+    be used; SystemExit where the kit's argument parser refused an option or printed its help."""
     with redacted(arguments) as redaction:
         return _run(arguments, redaction)
 
@@ -143,8 +135,8 @@ def _run_models(
     redaction: Redaction,
     without: Collection[str],
 ) -> dict[tuple[str, str], str]:
-    """Hand over to the kit, one model after the other, so that one that fails does not stop the others. Returns the
-    last error that the kit logged by model and dataset; where it stopped at the only model, that is raised."""
+    """Hand over to the kit, one model after the other, so that one that fails does not stop the others. Returns by
+    model and dataset the last error that the kit logged; one that stopped the only model is raised."""
     # Where the kit's runner takes its functions from: its own module, or one that a checkout's script imports.
     names = import_module("vlmeval.run" if _script(kit).parent == kit.package else "vlmeval.smp")
     models = {as_file_name(model): model for model in options.models if model not in without}

@@ -79,16 +79,14 @@ KitReader = Callable[[Sequence[Sample], Sequence[Prediction]], Mapping[str, Sequ
 class Request:
     """What is to be scored and where results go.
 
-    ``sample_set`` is None for a prediction file that is to be scored from its own columns. ``only`` limits a
-    run to these indexes (None: all), ``limit`` to a stratified subset of so many samples, the same for every model
-    (see ``data.stratified``). ``judge`` holds the kit's judge keywords (``model``, ``api_base``,
-    ``key``, ``nproc``, ``retry``, ``timeout`` and what ``--judge-args`` adds). ``leaderboard`` is the board's
-    folder, None for no board; ``cache`` the folder that keeps paid verdicts across runs, None for none. ``kit_client``
-    makes what asks a model of the kit's. ``stem`` names the result files (default: the prediction file's own stem).
-    ``prices`` is the user's price table, None for the usual places (see ``judge.prices``). ``extractor`` names a model
-    that reads multiple-choice replies which the rules leave open, None for none; ``judge`` says how it is asked.
-    ``kit_reader`` reads multiple-choice replies as the kit does, beside the rules; None leaves that out. ``columns``
-    are those of the prediction file that the user names.
+    Without a ``sample_set`` a prediction file is scored from its own columns. ``only`` limits a run to these indexes,
+    ``limit`` to a stratified subset of so many samples (see ``data.stratified``). ``judge`` holds the kit's judge
+    keywords (``model``, ``api_base``, ``key``, ``nproc``, ``retry``, ``timeout`` and what ``--judge-args`` adds).
+    ``leaderboard`` is the board's folder, ``cache`` the one that keeps paid verdicts. ``kit_client`` makes what asks a
+    model of the kit's. ``stem`` names the result files (default: the prediction file's own). ``prices`` is the user's
+    price table (see ``judge.prices``). ``extractor`` names a model that reads multiple-choice replies which the rules
+    leave open, asked as ``judge`` says; ``kit_reader`` reads all of them as the kit does, beside the rules.
+    ``columns`` are those of the prediction file that the user names.
     """
 
     prediction_file: Path
@@ -124,12 +122,9 @@ def request_for(
     columns: Named | None = None,
     **fields: Any,
 ) -> Request:
-    """A request for a prediction file that comes without a run: names and data are found.
-
-    ``keep_images`` stores the data's images for reports, as a run does, but for those that cannot be used. ``columns``
-    are named for the data; 'prediction', and all where there is no data, for the prediction file. Raises BadInput where
-    ``data`` is neither a file nor a dataset's name.
-    """
+    """A request for a prediction file that comes without a run: names and data are found. ``keep_images`` stores the
+    data's images that can be used, for reports. ``columns`` are named for the data; 'prediction', and all where there
+    is no data, for the prediction file. Raises BadInput where ``data`` is neither a file nor a dataset's name."""
     of_replies = {k: name for k, name in (columns or {}).items() if data is None or k == "prediction"}
     of_data = {k: name for k, name in (columns or {}).items() if k not in of_replies} or None
     in_file = name_in_file(predictions.stem)
@@ -155,9 +150,8 @@ class Prepared:
 
 def prepare(request: Request) -> Prepared:
     """Read the prediction file of a request and join it to the samples. Raises BadInput where the prediction file, the
-    data or the limit cannot be used, the file contradicts the data, nothing is left to score, or an extractor is named
-    for reasoning replies. A second pass (see :mod:`.robustness`) is refused: its letters and images are not those of
-    the benchmark."""
+    data or the limit cannot be used, the file contradicts the data or is of a second pass (see :mod:`.robustness`),
+    nothing is left to score, or an extractor is named for reasoning replies."""
     table = read_predictions(request.prediction_file, request.columns)
     if is_second_pass(table):
         raise BadInput(
@@ -211,8 +205,8 @@ def read_by_rules(samples: Sequence[Sample], predictions: Sequence[Prediction]) 
 def open_replies(
     samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Answer]
 ) -> list[tuple[Sample, str]]:
-    """The replies that hold text and in which the rules found no letter, with their samples. Failed and missing
-    predictions are none. The three sequences are parallel."""
+    """The replies that hold text and in which the rules found no letter, with their samples. The three sequences are
+    parallel."""
     return [
         (sample, prediction.text)
         for sample, prediction, extraction in zip(samples, predictions, extractions, strict=True)
@@ -226,11 +220,10 @@ def _store(request: Request, options: JudgeOptions) -> AbstractContextManager[Re
 
 
 def evaluate(request: Request) -> Run:
-    """Score a prediction file and write its result files; the prediction file itself is only read. Raises BadInput
-    where the prediction file, the data or an option cannot be used. Raises JudgeError where no judge was named, or it
-    cannot be asked. Raises RunFailed where no sample has a reply (nothing is written); the judge was asked and a
-    dimension got no verdict at all (the result files are written first, the board is not touched); or a file cannot be
-    written."""
+    """Score a prediction file, which is only read, and write its result files. Raises BadInput where the prediction
+    file, the data or an option cannot be used; JudgeError where no judge was named, or it cannot be asked; RunFailed
+    where no sample has a reply (nothing is written), a dimension got no verdict at all (the result files are written,
+    the board is not touched), or a file cannot be written."""
     stem = request.stem if request.stem is not None else request.prediction_file.stem
     with written_progress(ProgressFile(progress_path(request.out, stem), request.model, request.dataset)):
         return _evaluated(request)
@@ -329,8 +322,8 @@ def score_choices(
     dataset: str,
     choices: Mapping[str, Verdict] | None = None,
 ) -> tuple[TaskResult, list[SampleRow]]:
-    """Score multiple-choice replies; the three sequences are parallel. The official numbers are those of the rules;
-    ``choices`` by sample index are what an extractor read."""
+    """Score multiple-choice replies by what the rules read; ``choices`` by sample index are what an extractor read. The
+    three sequences are parallel."""
     rows = [
         SampleRow(
             _as_in_file(sample),
@@ -410,8 +403,7 @@ def _evidence(task: Task, split: Split | None, prepared: Prepared, judge: Judge 
 
 
 def refuse_silence(predictions: Sequence[Prediction], what: str) -> None:
-    """Refuse to score predictions none of which is a reply; ``what`` names them in the message. Raises RunFailed where
-    there is no reply."""
+    """Raise RunFailed where none of these predictions is a reply; ``what`` names them in the message."""
     if any(prediction.status is PredictionStatus.OK for prediction in predictions):
         return
     counts = {reason.rstrip("."): count for reason, count in list(failures_by_reason(predictions).items())[:3]}

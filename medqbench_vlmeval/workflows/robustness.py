@@ -1,8 +1,7 @@
 """The two passes of a model over one dataset, compared: the official order, and options permuted or images swapped.
 
-Everything is worked out from the two prediction files, which are only read. No judge is asked: comparisons are read for
-the image that they say is better. Nothing here is a result of the benchmark: the files have names and keys of their
-own, so that no board and no other command takes them for one.
+Both prediction files are only read, and no judge is asked: comparisons are read for the image that they say is better.
+The result files have names and keys of their own, so that no board takes them for results of the benchmark.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, moved, permutation_of, read_permutation
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import is_any_of, json_object, write_json, write_jsonl, writing
+from medqbench_vlmeval.files import is_any_of, read_json, write_json, write_jsonl, writing
 from medqbench_vlmeval.predictions import PredictionTable, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.predictions.join import check_content, rows_of
@@ -63,24 +62,8 @@ _Record = TypeVar("_Record", PassGroup, PlaceUse)
 
 
 @dataclass(frozen=True)
-class PassesRequest:
-    """Which prediction files are to be compared, and where results go. ``sample_set`` is the official dataset, None to
-    take it from the first file's own columns; ``only`` limits the comparison to these indexes. ``stem`` names the
-    result files (default: the second file's own stem)."""
-
-    first: Path
-    second: Path
-    model: str
-    dataset: str
-    out: Path
-    sample_set: SampleSet | None = None
-    only: Set[str] | None = None
-    stem: str | None = None
-
-
-@dataclass(frozen=True)
 class ComparedPasses:
-    """A finished comparison, the content of ``_consistency.json``, and where all was written."""
+    """A comparison, the content of its ``_consistency.json``, and where all was written."""
 
     comparison: PassComparison
     result: dict[str, Any]
@@ -89,8 +72,7 @@ class ComparedPasses:
 
 @dataclass(frozen=True)
 class _Passes:
-    """Both files joined: each file's ``rows`` of the samples that are compared; ``left_out`` counts the others for each
-    of ``LEFT_OUT``."""
+    """Each file's ``rows`` of the samples compared; ``left_out`` counts the others for each of ``LEFT_OUT``."""
 
     tables: tuple[PredictionTable, PredictionTable]
     rows: tuple[list[Mapping[str, str]], list[Mapping[str, str]]] = field(default_factory=lambda: ([], []))
@@ -109,48 +91,55 @@ class _Passes:
 
 
 def robustness_paths(second: Path, out: Path | None = None, stem: str | None = None) -> ResultPaths:
-    """The numbers, the pairs and the workbook of a second pass's prediction file, beside it and under its own stem
-    unless said otherwise."""
+    """The numbers, pairs and workbook of a second pass, by default beside its prediction file and under its stem."""
     folder, name = out if out is not None else second.parent, stem if stem is not None else second.stem
     return ResultPaths(*(folder / f"{name}{ENDING}{suffix}" for suffix in (".json", ".jsonl", ".xlsx")))
 
 
-def compare_passes(request: PassesRequest) -> ComparedPasses:
-    """Join the two prediction files, measure consistency and debiased accuracy, and write the result files. Raises
-    BadInput where a file cannot be used, is not of the pass that it stands for, or they have no sample in common.
-    Raises RunFailed where no sample of a pass has a reply, or a file cannot be written."""
-    paths = robustness_paths(request.second, request.out, request.stem)
+def compare_passes(
+    files: tuple[Path, Path],
+    model: str,
+    dataset: str,
+    out: Path,
+    sample_set: SampleSet | None = None,
+    only: Set[str] | None = None,
+    stem: str | None = None,
+) -> ComparedPasses:
+    """Join the first and the second pass's prediction files, measure consistency and debiased accuracy, and write the
+    result files. ``sample_set`` is the official dataset, by default the first file's own columns; ``only`` limits the
+    comparison to these indexes. BadInput where a file cannot be used, is not of its pass, or they have no sample in
+    common; RunFailed where no sample of a pass has a reply, or a file cannot be written."""
+    paths = robustness_paths(files[1], out, stem)
     for path in vars(paths).values():
-        if is_any_of(path, (request.first, request.second)):
+        if is_any_of(path, files):
             raise BadInput(f"The result file {path} would replace a prediction file; choose another --out folder.")
-    first, second = read_predictions(request.first), read_predictions(request.second)
+    first, second = map(read_predictions, files)
     _check_passes(first, second)
-    if request.sample_set is None:
+    if sample_set is None:
         task, samples, _ = samples_from_table(first)
     else:
-        task, samples = request.sample_set.task, list(request.sample_set.samples)
+        task, samples = sample_set.task, list(sample_set.samples)
         check_content(samples, first)
     for table in (first, second):
         refuse_silence(table.predictions, table.path.name)
-    passes = _joined(samples, first, second, request.only)
+    passes = _joined(samples, first, second, only)
     if not passes.choices and not passes.preferences:
         raise BadInput(
-            f"{request.first} and {request.second} have no sample in common that was asked in both passes; were they "
-            "made on the same dataset?"
+            f"{files[0]} and {files[1]} have no sample in common that was asked in both passes; were they made on the "
+            "same dataset?"
         )
-    notes = _notes(passes, task, request.sample_set)
+    notes = _notes(passes, task, sample_set)
     scores = score_choices(passes.choices) if passes.choices else score_preferences(passes.preferences)
-    warnings = [NOT_COMPARABLE, *notes]
     pairs = passes.choices, passes.preferences
-    comparison = PassComparison(passes.task, request.model, request.dataset, scores, warnings, *pairs)
+    comparison = PassComparison(passes.task, model, dataset, scores, [NOT_COMPARABLE, *notes], *pairs)
     result = {
         "robustness_of": passes.task.value,
-        "dataset": request.dataset,
-        "model": request.model,
+        "dataset": dataset,
+        "model": model,
         "comparable": Comparable.NO.value,
         "not_comparable_because": [NOT_COMPARABLE],
-        "baseline": request.model in BASELINES,
-        **_scores_json(scores, passes.task),
+        "baseline": model in BASELINES,
+        **_scores_json(scores, passes.task.is_choice),
         "left_out": passes.left_out,
         "notes": notes,
         "settings": _settings_json(passes),
@@ -275,8 +264,7 @@ def _settings_json(passes: _Passes) -> dict[str, Any]:
     }
 
 
-def _scores_json(scores: Robustness, task: Task) -> dict[str, Any]:
-    questions = task.is_choice
+def _scores_json(scores: Robustness, questions: bool) -> dict[str, Any]:
     counts = ("consistency_of_chance",) if questions else ("n_reference_unread", "n_inference_failed")
     return {
         **({} if questions else {"read_from": CONCLUSIONS}),
@@ -285,13 +273,9 @@ def _scores_json(scores: Robustness, task: Task) -> dict[str, Any]:
         "groups": {
             axis: {name: _group_json(group) for name, group in groups.items()} for axis, groups in scores.groups.items()
         },
-        _place_key(task): {name: _place_json(use) for name, use in scores.places.items()},
+        "letters" if questions else "places": {name: _place_json(use) for name, use in scores.places.items()},
         **{name: getattr(scores, name) for name in counts},
     }
-
-
-def _place_key(task: Task) -> str:
-    return "letters" if task.is_choice else "places"
 
 
 def _group_json(group: PassGroup) -> dict[str, Any]:
@@ -365,16 +349,13 @@ def _pair_json(pair: ChoicePair | PreferencePair) -> dict[str, Any]:
 
 
 def read_comparison(path: Path) -> PassComparison:
-    """Read a comparison back from its ``_consistency.json``, without its pairs. Raises BadInput where the file cannot
-    be read or is none."""
-    content = json_object(path)
-    if content is None or "robustness_of" not in content:
-        raise BadInput(f"{path} is no comparison of two passes; 'medqbench robustness' writes them.")
+    """Read a comparison back from its ``_consistency.json``, without its pairs."""
+    content = read_json(path)
     task = Task(content["robustness_of"])
     scores = Robustness(
         _group_from(content),
         {axis: {name: _group_from(group) for name, group in of.items()} for axis, of in content["groups"].items()},
-        {name: _place_from(place) for name, place in content[_place_key(task)].items()},
+        {name: _place_from(place) for name, place in content["letters" if task.is_choice else "places"].items()},
         content["intervals"]["clusters"],
         content.get("consistency_of_chance"),
         content.get("n_reference_unread", 0),

@@ -14,7 +14,7 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.report.robustness_tables import robustness_tables
 from medqbench_vlmeval.report.terminal import show
-from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes, robustness_paths
+from medqbench_vlmeval.workflows.robustness import compare_passes, robustness_paths
 from tests.commands import run
 
 PERCEPTION = "MedQBench_Perception_mini"
@@ -63,7 +63,7 @@ def both(folder, reply, reply_again=None, model="m", dataset=PERCEPTION):
 
 
 def compared(tmp_path, first, second, dataset=PERCEPTION, **more):
-    return compare_passes(PassesRequest(first, second, "m", f"{dataset}_robustness", tmp_path / "out", **more))
+    return compare_passes((first, second), "m", f"{dataset}_robustness", tmp_path / "out", **more)
 
 
 def test_a_model_that_looks_is_consistent_and_one_that_says_a_is_not(tmp_path):
@@ -170,7 +170,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path):
     target = robustness_paths(second, tmp_path).samples
     target.write_bytes(first.read_bytes())
     with pytest.raises(BadInput, match="would replace a prediction file"):
-        compare_passes(PassesRequest(target, second, "m", "d", tmp_path))
+        compare_passes((target, second), "m", "d", tmp_path)
 
 
 def test_the_command(tmp_path, capsys):
