@@ -88,8 +88,9 @@ class ModelUse:
 def changed(use: ImageUse, decibels: float | None, scale: float | None) -> ImageUse:
     """One image whose pixels were changed, by its PSNR where one differs, and by its scale where that is known."""
     psnr, times = (None if value is None else Spread(1, value, value, value) for value in (decibels, scale))
-    ends = {"n_enlarged": int((scale or 1) > 1), "n_shrunk": int((scale or 1) < 1)}
-    return replace(use, n_lossy=int(psnr is not None), **ends, psnr=psnr, scale=times)
+    n_enlarged, n_shrunk = int((scale or 1) > 1), int((scale or 1) < 1)
+    n_lossy = int(psnr is not None)
+    return replace(use, n_lossy=n_lossy, n_enlarged=n_enlarged, n_shrunk=n_shrunk, psnr=psnr, scale=times)
 
 
 def joined(first: ImageUse, second: ImageUse) -> ImageUse:
