@@ -141,7 +141,7 @@ class TableReader:
                 end -= 2 if line.endswith(b"\r\n") else 1
             if quoted is None:
                 if _QUOTE not in line:
-                    self._check_return(line, 0, end, number)
+                    self._check_return(line, end, number)
                     yield line[:end].split(delimiter, MAX_COLUMNS)
                     continue
                 if end <= _SHORT_LINE and (plain := _all_quoted(line[:end], between)) is not None:
@@ -165,7 +165,7 @@ class TableReader:
                 stop = line.find(delimiter, at, end)
                 last = stop < 0 or len(cells) == MAX_COLUMNS
                 value = line[at : end if last else stop]
-                self._check_return(value, 0, len(value), number)
+                self._check_return(value, len(value), number)
                 if quoted is not None:
                     quoted += value
                     value, quoted = bytes(quoted), None
@@ -180,9 +180,9 @@ class TableReader:
                 f"{self.path}, line {first}: a double quote opens a cell and is never closed; the file was cut short."
             )
 
-    def _check_return(self, line: bytes, start: int, end: int, number: int) -> None:
+    def _check_return(self, line: bytes, end: int, number: int) -> None:
         """Refuse what some readers take for a line's end and others for a character."""
-        if line.find(b"\r", start, end) >= 0:
+        if line.find(b"\r", 0, end) >= 0:
             raise BadInput(
                 f"{self.path}, line {number}: a carriage return stands alone and outside of quotes; save the file with "
                 "line feeds at its lines' ends."

@@ -15,7 +15,6 @@ from functools import partial
 from importlib.resources import files
 from math import sqrt
 from pkgutil import resolve_name
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -130,13 +129,12 @@ class Structures:
     clean: str
 
 
-def _by_modality(key: str, modalities: Mapping[str, Any] = MappingProxyType({}), **row: Any) -> list[dict[str, Any]]:
-    """A general row is one of each of its ``modalities`` that has structures, with the fields that are told there."""
-    if not modalities:
+def _by_modality(key: str, modalities: Mapping[str, Any] | None = None, **row: Any) -> list[dict[str, Any]]:
+    """A general row is one of each of its ``modalities``, with the fields that are told there."""
+    if modalities is None:
         return [{"key": key, **row}]
-    short, known = _CATALOGUE["short"], _CATALOGUE["structures"]
-    each = ((name, own) for name, own in modalities.items() if name in known)
-    return [{**row, "key": f"{short[name]}-{key}", "modality": name, **own} for name, own in each]
+    short = _CATALOGUE["short"]
+    return [{**row, "key": f"{short[name]}-{key}", "modality": name, **own} for name, own in modalities.items()]
 
 
 DEGRADATIONS = {row["key"]: Degradation(**row) for rows in _CATALOGUE["degradations"] for row in _by_modality(**rows)}
