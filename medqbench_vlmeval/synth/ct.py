@@ -6,7 +6,7 @@ FBP(p)`` is linear in ``p``) and adds it to the picture. So the discretisation e
 becomes part of the artifact. Attenuation: ``mu = MU_WATER * (1 + HU / 1000)`` per mm. Oblong pictures lie in the
 middle of a square of air.
 
-Projections follow the Fourier slice theorem (Kak & Slaney, eq. 3.13: the transform of a projection is a radial line of
+Projections follow the Fourier slice theorem (Kak & Slaney, ch. 3: the transform of a projection is a radial line of
 the picture's transform). The sources of the embedded set go through scikit-image's projectors, which rotate the picture
 once a view and take thirty times as long, so that the set stays as it was made.
 """
@@ -25,7 +25,7 @@ from medqbench_vlmeval.synth.images import Array, Picture, grid, package
 # Linear attenuation of water at about 70 keV, per mm (NIST tables: 0.193 cm2/g).
 MU_WATER = 0.0193
 # Radial lines are read off a twofold oversampled transform by Kaiser-Bessel interpolation over four points; the shape
-# of the kernel is eq. 5 of Beatty, Nishimura & Pauly, "Rapid gridding reconstruction", IEEE Trans Med Imaging 2005.
+# of the kernel is that of Beatty, Nishimura & Pauly, "Rapid gridding reconstruction", IEEE Trans Med Imaging 2005.
 _TAPS = 4
 _BETA = float(np.pi * np.sqrt((_TAPS / 2.0 * 1.5) ** 2 - 0.8))
 # Mass attenuation (cm2/g) of water, cortical bone and aluminium at energies in keV (NIST tables).
@@ -103,7 +103,7 @@ def _reconstruct(sinogram: Array, picture: Picture, angles: Array) -> Array:
         iradon = package("skimage.transform").iradon
         return np.asarray(iradon(sinogram, theta=angles, filter_name="ramp", circle=False, output_size=side))
     period, width = 2 * side, sinogram.shape[0]
-    # The ramp filter as the transform of its samples (Kak & Slaney, eq. 3.61), which keeps the mean right.
+    # The ramp filter as the transform of its samples (Kak & Slaney, ch. 3, eq. 61), which keeps the mean right.
     away = np.minimum(np.arange(period), period - np.arange(period))
     ramp = fft.rfft(np.where(away % 2 == 1, -1.0 / (np.pi * np.maximum(away, 1)) ** 2, 0.25 * (away == 0))).real
     ramp[1:-1] *= 2.0  # for the negative frequencies
@@ -129,8 +129,8 @@ def _sinogram(picture: Picture, angles: Array) -> Array:
 def low_dose_noise(picture: Picture, rng: np.random.Generator, *, photons: float, electronic: float = 5.0) -> Picture:
     """Quantum and electronic noise of a low tube current. ``N ~ Poisson(photons * exp(-p)) + Normal(0, electronic)``,
     ``p' = -ln(max(N, 1) / photons)``. ``photons``: unattenuated photons per detector bin and view (dimensionless count,
-    > 0) for bodies of up to some 11 cm of water; for larger ones the scanner raises them with the root of the
-    attenuation (Gies et al., "Dose reduction in CT by anatomically adapted tube current modulation", Med Phys 1999).
+    > 0) for bodies of up to some 11 cm of water; for larger ones the scanner raises the current (McCollough et al., "CT
+    dose reduction and dose management tools", RadioGraphics 2006), here with the root of the attenuation.
     ``electronic``: standard deviation of the read-out noise, in photons."""
     angles = _angles(picture)
     p = _sinogram(picture, angles)

@@ -12,9 +12,10 @@ from medqbench_vlmeval.synth.slides import specks_density
 
 @on_light
 def media_opacity(light: Array, rng: np.random.Generator, *, depth: float) -> Array:
-    """A cataract: ``L' = t L + (1 - t) S``, light through the lens and light that it scatters forward (Peli & Peli,
-    IEEE Trans Med Imaging 1989). ``t = exp(-tau)`` with ``tau`` cloudy and densest in front of the middle; ``S`` is the
-    picture's own light, spread wide and whitened. ``depth``: mean optical depth of the lens over the picture."""
+    """A cataract: ``L' = t L + (1 - t) S``, light through the lens and light that it scatters (Cheng et al.,
+    "Structure-preserving guided retinal image filtering", arXiv 1805.06625, 2018). ``t = exp(-tau)`` with ``tau``
+    cloudy and densest in front of the middle; ``S`` is the picture's own light, spread wide and whitened. ``depth``:
+    mean optical depth of the lens over the picture."""
     y, x = grid(light.shape[:2])
     size = enlarged(light)
     cloud = np.exp(0.45 * smooth_field(light.shape[:2], 30.0 * size, rng) - 0.6 * (x**2 + y**2))

@@ -142,10 +142,10 @@ def wrap_around(picture: Picture, rng: np.random.Generator, *, excess: float) ->
 
 def zipper(picture: Picture, rng: np.random.Generator, *, amplitude: float, lines: float) -> Picture:
     """Radio waves that leak into the room: a tone of constant frequency is one column of the picture, and as its phase
-    differs from readout to readout it is noise along that column (Bernstein, King & Zhou, *Handbook of MRI Pulse
-    Sequences*, 2004, ch. 11). ``K'(k, u) = K(k, u) + amplitude sqrt(H) exp(i phi_k - 2 pi i u x0 / W)``.
-    ``amplitude``: root mean square along the column, in units of the display range (0-1). ``lines``: how many tones,
-    beside each other (whole number as float); each is as wide as a 256th of the picture."""
+    differs from readout to readout it is noise along that column (Heiland, Clin Neuroradiol 2008). ``K'(k, u) = K(k,
+    u) + amplitude sqrt(H) exp(i phi_k - 2 pi i u x0 / W)``. ``amplitude``: root mean square along the column, in units
+    of the display range (0-1). ``lines``: how many tones, beside each other (whole number as float); each is as wide as
+    a 256th of the picture."""
     k = _forward(picture.pixels)
     rows, columns = picture.shape
     at = rng.uniform(0.4, 0.6) * columns

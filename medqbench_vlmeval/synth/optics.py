@@ -165,9 +165,9 @@ def jpeg_compression(picture: Picture, rng: np.random.Generator, *, quality: flo
 @on_light
 def low_resolution(light: Array, rng: np.random.Generator, *, factor: float) -> Array:
     """Too few pixels: each of the fewer detector elements takes the mean over its square area, whose transfer function
-    is a sinc per axis (Boreman, *Modulation Transfer Function*, ch. 2), and the display interpolates by a bicubic.
-    ``factor``: side of an element in pixels (see :func:`enlarged`), 1 or more, varied by 3%.
-    (Gonzalez and Woods 2018)."""
+    is a sinc per axis (Boreman, *Modulation Transfer Function in Optical and Electro-Optical Systems*, 2001, 2.1), and
+    the display interpolates by a bicubic. ``factor``: side of an element in pixels (see :func:`enlarged`), 1 or more,
+    varied by 3%."""
     height, width = light.shape[:2]
     side = factor * rng.uniform(0.97, 1.03) * enlarged(light)
     few = max(1, round(width / side)), max(1, round(height / side))

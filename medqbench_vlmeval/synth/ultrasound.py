@@ -63,8 +63,8 @@ def speckle(echo: Array, rng: np.random.Generator, *, share: float, grain: float
 
 @_on_echo
 def shadowing(echo: Array, rng: np.random.Generator, *, loss_db: float, width: float) -> Array:
-    """A stone, bone or gas that stops the beam: a bright surface, and ``loss_db`` less echo all the way below it (Szabo
-    2014, ch. 13; Feldman et al., "US artifacts", RadioGraphics 2009). ``loss_db``: two-way loss in decibels (> 0).
+    """A stone, bone or gas that stops the beam: a bright surface, and ``loss_db`` less echo all the way below it
+    (Feldman et al., "US artifacts", RadioGraphics 2009). ``loss_db``: two-way loss in decibels (> 0).
     ``width``: of the shadow as a share of the width, 0-1, varied by 5%."""
     rows, columns = echo.shape
     half = 0.5 * width * rng.uniform(0.95, 1.05)
@@ -115,7 +115,7 @@ def reverberation(echo: Array, rng: np.random.Generator, *, level: float, kept: 
 @_on_echo
 def low_resolution(echo: Array, rng: np.random.Generator, *, beam: float) -> Array:
     """A wide beam and a long pulse: the echo's amplitude is smeared over the resolution cell, laterally by ``beam`` and
-    axially by a third of it (Szabo 2014, ch. 6). ``beam``: full width at half maximum as a share of the
+    axially by a third of it (Szabo 2014). ``beam``: full width at half maximum as a share of the
     width, 0-1, varied by 5%."""
     sigma = beam * rng.uniform(0.95, 1.05) * echo.shape[1] / 2.355
     return np.asarray(gaussian_filter(echo, (sigma / 3.0, sigma), mode="nearest"))

@@ -2,7 +2,7 @@
 
 A radiograph shows the logarithm of the exposure: display value ``v`` in 0-1, bone bright, stands for the exposure ``E =
 exp(-LATITUDE v)`` relative to the direct beam (Beer-Lambert; Bushberg et al., *The Essential Physics of Medical
-Imaging*, 2012, ch. 4 and 7). Faults change the exposure; the display shows its logarithm again.
+Imaging*, 3rd ed., 2011, ch. 4 and 7). Faults change the exposure; the display shows its logarithm again.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ def _on_exposure(change: Callable[..., Array]) -> Callable[..., Picture]:
 @_on_exposure
 def scatter(exposure: Array, rng: np.random.Generator, *, ratio: float) -> Array:
     """Scattered radiation, as without a grid: ``E' = (E + ratio * blur(E)) / (1 + ratio)``, a veil as smooth as a
-    Gaussian of a tenth of the picture; contrast falls to ``1 / (1 + ratio)`` (Bushberg et al. 2012, ch. 7.11; Barnes,
-    "Contrast and scatter in x-ray imaging", RadioGraphics 1991). ``ratio``: scatter-to-primary ratio (> 0), varied
-    by 5%."""
+    Gaussian of a tenth of the picture; contrast falls to ``1 / (1 + ratio)`` (Barnes, "Contrast and scatter in x-ray
+    imaging", RadioGraphics 1991). ``ratio``: scatter-to-primary ratio (> 0), varied by 5%."""
     rows, columns = exposure.shape
     step = max(1, min(rows, columns) // 64)
     coarse = np.pad(exposure, ((0, -rows % step), (0, -columns % step)), mode="edge")
@@ -64,7 +63,7 @@ def grid_lines(exposure: Array, rng: np.random.Generator, *, depth: float, lines
 @_on_exposure
 def motion(exposure: Array, rng: np.random.Generator, *, length: float) -> Array:
     """Uniform movement during the exposure, which is the mean along a straight path: the spectrum times ``sinc(L f)``,
-    ``f`` the frequency along the path (Bushberg et al. 2012, ch. 4.5). ``length``: ``L`` as a share of the picture's
+    ``f`` the frequency along the path (Bushberg et al. 2011, ch. 4). ``length``: ``L`` as a share of the picture's
     shorter side, 0-0.5."""
     path = length * min(exposure.shape)
     pad = int(np.ceil(path)) + 1
@@ -79,7 +78,7 @@ def motion(exposure: Array, rng: np.random.Generator, *, length: float) -> Array
 @_on_exposure
 def quantum_noise(exposure: Array, rng: np.random.Generator, *, photons: float) -> Array:
     """Quantum mottle of a low dose: ``N ~ Poisson(photons * E)``, ``E' = N / photons``, so that the display's variance
-    is ``1 / (photons E LATITUDE^2)`` (Bushberg et al. 2012, ch. 4.7). ``photons``: quanta per pixel in the direct
+    is ``1 / (photons E LATITUDE^2)`` (Bushberg et al. 2011, ch. 4). ``photons``: quanta per pixel in the direct
     beam (> 0)."""
     return np.asarray(np.maximum(rng.poisson(photons * exposure), 0.5) / photons)
 
