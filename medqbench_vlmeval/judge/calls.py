@@ -113,13 +113,8 @@ OnProgress = Callable[[Progress], None]
 class Judge(typing.Protocol):
     """Scores reasoning predictions against their references, four verdicts a sample."""
 
-    @property
-    def name(self) -> str:
-        """The judge as the user named it."""
-
-    @property
-    def protocol(self) -> str:
-        """The name of the protocol it follows."""
+    name: str  # as the user named it
+    protocol: str  # the name of the one that it follows
 
     def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
         """How many calls, or embedded verdicts, judging these takes: the total that progress counts up to."""
@@ -305,8 +300,7 @@ def assemble(
     calls: Sequence[Call],
     verdicts: Mapping[str, Mapping[str, Verdict]],
 ) -> list[Judged]:
-    """The samples with their verdicts (by call key and dimension), in their order; of several rounds the mean.
-    ``reasons`` say, by index, why a sample was not put to the judge."""
+    """The samples with their verdicts (by call key and dimension), of rounds the mean, or the reason for none."""
     rounds: dict[str, dict[str, dict[str, Verdict]]] = {}
     for call, verdict in counted_once(calls, verdicts):
         rounds.setdefault(call.index, {}).setdefault(verdict.dimension, {})[str(call.round)] = verdict

@@ -85,8 +85,7 @@ def proxy_for(url: str) -> tuple[str, str] | None:
 
 
 class Lost(NamedTuple):
-    """Why nothing came from a server: in a few words for one call, and as the error that stops a run. ``hopeless`` says
-    that asking again cannot help."""
+    """Why nothing came, in few words for one call and as a run's last error; ``hopeless``: asking again is no use."""
 
     short: str
     error: JudgeError

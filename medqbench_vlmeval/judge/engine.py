@@ -273,8 +273,8 @@ class Engine:
 
 
 def _asked_again(call: Call, reply: str | None) -> Messages:
-    """The conversation that asks for the verdict alone, after a reply without one. Weak models repeat what they are
-    asked for: nothing in it could be read as a verdict."""
+    """The conversation that asks for the verdict alone, after a reply without one."""
+    # Weak models repeat what they are asked for: nothing in it could be read as a verdict.
     if reply is None:
         return [{"role": "user", "content": call.prompt}]
     if call.schema:
@@ -324,8 +324,7 @@ def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, N
 
 
 class CachedModel:
-    """A model asked by a protocol; arguments and errors are those of ``judges.build_judge``. A client of the kit's is
-    not made where nothing is left to ask."""
+    """A model asked by a protocol (see ``judges.build_judge``); its client is made only where something is to ask."""
 
     def __init__(
         self, options: JudgeOptions, protocol: Protocol, store: ReplyCache | None, kit_client: KitClient | None
@@ -363,8 +362,8 @@ class CachedModel:
 
     def verdicts(self, calls: Sequence[Call], on_progress: OnProgress | None = None) -> dict[str, ByDimension]:
         """The verdicts on all calls, by key and dimension: from the cache, else asked for now. Raises JudgeError for
-        no key, no server, a server that refuses, or too many failures in a row; what was answered before is in the
-        cache. Before a KeyboardInterrupt goes on, calls in flight are cancelled, and what was answered is written."""
+        no key, no server, a refusal, or too many failures in a row. Then and at a KeyboardInterrupt calls in flight are
+        cancelled, and what was answered is in the cache."""
         verdicts, missing = self.pending(calls)
         if self.options.no_calls:
             verdicts |= {call.key: verdicts_of(call, Reply(), NOT_ASKED) for call in missing}

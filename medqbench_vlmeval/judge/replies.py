@@ -175,8 +175,7 @@ def _stands_in(written: str, prompt: str) -> bool:
 
 
 def _fills_frame(text: str, written: str, prompt: str) -> bool:
-    """Whether the words around an object are those around the form that the prompt shows ('..., in this form:'). A
-    judge that answers gives the object; one that repeats the prompt fills whatever numbers come next into its form."""
+    """Whether an object stands in the words around the prompt's form, as one that repeats the prompt fills it in."""
     frame = deque(_SPEAKING_BRACE.finditer(prompt), 1)
     if not frame:
         return False
@@ -195,9 +194,7 @@ def _near_words(text: str) -> list[str]:
 
 
 def _mended(text: str) -> tuple[Mapping[str, object], str]:
-    """The entries of the object with which a reply ends, though it is no valid JSON, and how it is written. Nothing is
-    taken from a reply with several, or one that does not end, and nothing where the scores are other ones than those
-    written there: a sentence with quotes in it may have been taken for keys."""
+    """The entries of the one object, no valid JSON, with which a reply ends, and how it is written."""
     start, end = text.find("{"), text.rfind("}") + 1
     written = text[start:end]
     if start < 0 or not written or len(written) > _MOST_MENDED or not _MENDED_BEHIND.fullmatch(text, end):
@@ -212,6 +209,7 @@ def _mended(text: str) -> tuple[Mapping[str, object], str]:
     entries = {key: _named(entry.items()) if isinstance(entry, dict) else entry for key, entry in entries.items()}
     scores = [whole_number(entry.get("score") if isinstance(entry, dict) else entry) for entry in entries.values()]
     found = [whole_number(score[1]) for score in _WRITTEN_SCORE.finditer(written)]
+    # Where scores differ a sentence with quotes in it may have been taken for keys.
     bare = not found and not any(isinstance(entry, dict) for entry in entries.values())
     return (entries if bare or scores == found else {}), written
 
@@ -234,8 +232,7 @@ def _read_entries(entries: Mapping[str, Any], allowed: Mapping[str, Sequence[int
 
 
 def _named(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """An object by the names of dimensions, 'score' and 'reason', however its keys spell them; what is there twice and
-    differs is None."""
+    """An object by our names, however its keys spell them; what is there twice and differs is None."""
     entries: dict[str, Any] = {}
     for key, value in pairs:
         name = _name(key)
@@ -253,8 +250,7 @@ def _begins_line(text: str, at: int) -> bool:
 
 
 def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
-    """JSON objects in a text with their places, keys as names of dimensions are written, the last first; one inside
-    another comes after it."""
+    """JSON objects in a text, keys by our names, with their places; the last first, one inside another after it."""
     decoder = json.JSONDecoder(object_pairs_hook=_named)
     braces = [brace for kind in (_BRACE, _SPEAKING_BRACE) for brace in deque(kind.finditer(text), _MOST_OBJECTS)]
     objects = []

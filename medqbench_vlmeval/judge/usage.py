@@ -143,10 +143,9 @@ def sums(records: Sequence[Any], *names: str) -> list[Any]:
     return [None if None in values else sum(values) for values in columns]
 
 
-def usage_of(verdicts: Iterable[Verdict], *, this_run: bool = False) -> Tokens:
-    """The sum over single verdicts, or over those that this run paid for; the embedded judge makes no calls."""
-    counted = [verdict for verdict in verdicts if not (this_run and verdict.from_cache)]
-    return Tokens(*sums(counted, "asks", "prompt_tokens", "completion_tokens"))
+def usage_of(verdicts: Iterable[Verdict]) -> Tokens:
+    """The sum over single verdicts; the embedded judge makes no calls."""
+    return Tokens(*sums(list(verdicts), "asks", "prompt_tokens", "completion_tokens"))
 
 
 def usage_by(model: str, verdicts: Sequence[Verdict], prices: PriceTable) -> JudgeUsage:
@@ -159,7 +158,8 @@ def usage_by(model: str, verdicts: Sequence[Verdict], prices: PriceTable) -> Jud
         uncounted = usage.calls and not usage.prompt_tokens and price is not None and (price.input or price.output)
         return replace(usage, cost_usd=None if uncounted else _rounded(cost))
 
-    return JudgeUsage(costed(usage_of(verdicts)), costed(usage_of(verdicts, this_run=True)))
+    paid_now = [verdict for verdict in verdicts if not verdict.from_cache]
+    return JudgeUsage(costed(usage_of(verdicts)), costed(usage_of(paid_now)))
 
 
 def usage_by_judge(judge: Judge, prices: PriceTable, judged: Sequence[Judged]) -> JudgeUsage:

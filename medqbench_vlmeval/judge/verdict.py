@@ -90,8 +90,7 @@ class _Number:
 
 
 def _read_number(text: str, at: int, labelled: bool) -> _Number | None:
-    """The number, or the bracket before it, at a position of plain text. Behind 'Score:' (``labelled``) a glued
-    'Score: 2The ...' and words are understood."""
+    """The number at a place of plain text; behind a label a glued 'Score: 2The ...' and words are understood."""
     match = _NUMBER.match(text, at)
     if match is None:
         word = _WORD.match(text, at) if labelled else None
@@ -118,8 +117,8 @@ def _read_number(text: str, at: int, labelled: bool) -> _Number | None:
 
 
 def _is_enumerated(text: str, number: _Number) -> bool:
-    """Whether the number opens a list of criteria ('2 for all, 1 for some, 0 for none'). A legend in brackets behind a
-    verdict ('2 (0: none, 1: some, 2: all)') makes no list of it."""
+    """Whether the number opens a list of criteria ('2 for all, 1 for some, 0 for none')."""
+    # A legend in brackets behind a verdict, '2 (0: none, 1: some, 2: all)', makes no list of it.
     if not (number.criterion or number.heading) or _LEGEND.match(text, number.end):
         return False
     if sorted(_headings(text)) == ["0", "1", "2"]:

@@ -25,7 +25,7 @@ _NAME_LENGTH = 100
 
 @dataclass(frozen=True)
 class Exported:
-    """The files that were written, with their judge and the number of calls; ``known`` calls are in the cache."""
+    """The files written, with judge and number of calls; ``known`` calls are in the cache."""
 
     files: tuple[tuple[Path, str, int], ...]
     known: int
@@ -48,16 +48,13 @@ def _batch_judges(keywords: Mapping[str, object]) -> tuple[JudgeOptions, ...]:
 
 
 def export_calls(requests: Sequence[Request], out: Path, *, force: bool = False) -> Exported:
-    """Write the calls that the cache holds no answer to as batch files; nothing is written where nothing is pending.
+    """Write the calls that the cache holds no answer to as batch files, each once; no file where none is pending.
 
-    ``requests`` are prediction files, all with the judge that the first one names; no key is needed. A call counts once
-    over all files. A panel gets one set of files for each of its judges (``NAME.JUDGE.jsonl``); a set that one file of
-    ``MAX_LINES`` and ``MAX_BYTES`` cannot hold is split (``NAME-1.jsonl``, ``NAME-2.jsonl``, ...). ``force`` replaces
-    files that are there.
-
-    Raises BadInput where a file is there already; a prediction file cannot be used or is multiple-choice; the judge
-    cannot be asked in a batch, or its options hold a secret. Raises NoJudge where no judge is named, RunFailed where a
-    file cannot be written.
+    All ``requests`` have the judge of the first; no key is needed. A panel gets a set of files a judge
+    (``NAME.JUDGE.jsonl``); what one file of ``MAX_LINES`` and ``MAX_BYTES`` cannot hold is split (``NAME-1.jsonl``,
+    ...). ``force`` replaces files. Raises BadInput where a file is there already, a prediction file cannot be used or
+    is multiple-choice, or the judge cannot be asked in a batch or has a secret among its options; NoJudge where none is
+    named, RunFailed where a file cannot be written.
     """
     options_of = _batch_judges(requests[0].judge)
     targets = _targets(out, [options.name for options in options_of])

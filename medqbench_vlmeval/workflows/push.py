@@ -50,14 +50,12 @@ class Pushed:
 def push(
     places: Sequence[Path], repository: str, space: bool = False, public: bool = False, dry: bool = False
 ) -> Pushed:
-    """Send the runs that ``places`` name (see :func:`.runs.read_runs`) to a repository 'USER/NAME'; it is made where
-    absent.
+    """Send the runs that ``places`` name (see :func:`.runs.read_runs`) to a repository 'USER/NAME', made where absent.
 
-    What is there under other names stays; a repository's README is replaced only where a push wrote it. ``space`` sends
-    to a static Space that shows the page, instead of a dataset; ``public`` makes a new repository public (one that is
-    there keeps what it is); ``dry`` gathers everything and sends nothing. Raises BadInput where a place holds no scored
-    run, the name is none, a file holds a key, or the README is somebody's. Raises RunFailed where the hub refused or
-    cannot be reached.
+    What is there under other names stays; a README is replaced only where a push wrote it. ``space`` is a static Space
+    that shows the page, instead of a dataset; ``public`` is for a new repository; ``dry`` sends nothing. Raises
+    BadInput where a place holds no scored run, the name is none, a file holds a key, or the README is somebody's;
+    RunFailed where the hub refused or cannot be reached.
     """
     if not _REPOSITORY.fullmatch(repository):
         raise BadInput(f"--repo {one_line(repository)[:80]} is no repository's name; write USER/NAME.")
@@ -69,9 +67,8 @@ def push(
         paths = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.suffix == ".html")
         _refuse_keys(paths, folder)
         files = tuple(path.relative_to(folder).as_posix() for path in paths)
-        if not dry:
-            return Pushed(files, missing, _send(paths, folder, repository, kind, public))
-    return Pushed(files, missing, None)
+        address = None if dry else _send(paths, folder, repository, kind, public)
+    return Pushed(files, missing, address)
 
 
 def _gather(runs: Sequence[Run], folder: Path, kind: str) -> tuple[str, ...]:
