@@ -136,20 +136,12 @@ def _move_from_groups(file: Any, index: int) -> None:
 
 def dicom_grey(values: Any, file: Any, bits: int, window: str, default: str) -> tuple[Any, str]:
     """Grey of :func:`dicom_frame` as an array of 8 bits, and how it was made, in the order of :func:`read_dicom`."""
-    inverted = file.PhotometricInterpretation == "MONOCHROME1"
-    if not window and has_own_window(file):
-        return _through_own_window(values, file, inverted, import_module("pydicom.pixels"))
-    return to_eight_bits(values, window or default or (f"0,{(1 << bits) - 1}" if bits < 8 else ""), inverted)
-
-
-def has_own_window(file: Any) -> bool:
-    """Whether a DICOM file states how its grey is shown."""
-    return bool(file.get("VOILUTSequence")) or "WindowCenter" in file
-
-
-def _through_own_window(values: Any, file: Any, inverted: bool, pixels: Any) -> tuple[Any, str]:
     import numpy as np
 
+    inverted = file.PhotometricInterpretation == "MONOCHROME1"
+    if window or not has_own_window(file):
+        return to_eight_bits(values, window or default or (f"0,{(1 << bits) - 1}" if bits < 8 else ""), inverted)
+    pixels = import_module("pydicom.pixels")
     if luts := file.get("VOILUTSequence"):
         entries, first, bits = luts[0].LUTDescriptor
         luts[0].LUTDescriptor = [entries, first, 16]  # pydicom's places in a LUT of 8 bits wrap round at 256
@@ -161,3 +153,8 @@ def _through_own_window(values: Any, file: Any, inverted: bool, pixels: Any) -> 
         shown = pixels.apply_windowing(np.append(values, (-1e9, 1e9)), file)
     how = f"shown through the file's own window (center {center:g}, width {width:g})"
     return _scaled(shown[:-2].reshape(values.shape), shown[-2], shown[-1], inverted, how)
+
+
+def has_own_window(file: Any) -> bool:
+    """Whether a DICOM file states how its grey is shown."""
+    return bool(file.get("VOILUTSequence")) or "WindowCenter" in file

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +44,7 @@ MAX_FRAMES = 10_000
 CT_FIELD_MM = 350.0
 """The longer side of a CT section whose pixel pitch is not known."""
 
-_COLUMNS = ("path", "modality", "noun", "frame", "crop", "window", "plane", "group")
+_COLUMNS = ("path", "modality", "noun", "frame", "crop", "group")
 
 Box: TypeAlias = tuple[float, float, float, float]
 
@@ -82,29 +81,18 @@ class Originals:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """How a frame is read. ``window`` is in values as they are stored, ``guessed`` where nobody states it; ``plane`` is
-    a cut of a volume or ''."""
-
-    modality: str = ""
-    window: Window | None = None
-    crop: Box | None = None
-    mask: Path | None = None
-    plane: str = ""
-    guessed: bool = False
-
-
-@dataclass(frozen=True)
 class _Wanted:
-    """A row of the table, or a file of the folder. ``stated`` is the row's modality as it is written, ``otherwise`` the
-    modality of a file that does not know its own."""
+    """A row of the table, or a file of the folder, and how it is read. ``stated`` is the row's modality as it is
+    written, ``modality`` that of a file that does not know its own, then the one that is taken."""
 
     path: Path
     name: str
-    asked: _Asked
     frames: str
+    plane: str
+    crop: Box | None
+    mask: Path | None
+    modality: str
     stated: str = ""
-    otherwise: str = ""
     noun: str = ""
     group: str = ""
 
@@ -120,9 +108,8 @@ def read_originals(
     plane: str | None = None,
 ) -> Originals:
     """Read every image below the folder ``images`` in natural order, or those that ``table`` (or ``images``, if it is
-    a table) names in its column ``path``, relative to the folder; optional columns are modality, noun, frame, crop,
-    plane, window ('LOW,HIGH' of what is stored, HU for CT) and group (a patient's images; else a DICOM study's are one,
-    and each other file's).
+    a table) names in its column ``path``, relative to the folder; optional columns are modality, noun, frame, crop and
+    group (a patient's images; else a DICOM study's are one, and each other file's).
 
     Modality: the table's, else what a DICOM file says, else ``modality``, else the nearest folder's name. ``frames``
     ('first', 'middle', 'all' or a number from 1) picks DICOM frames, pages and NIfTI slices, ``plane`` ('axial',
@@ -133,86 +120,88 @@ def read_originals(
     """
     if modality and not _modality(modality):
         raise BadInput(f"Unknown modality '{modality}'; {', '.join(NOUNS)} are known.{did_you_mean(modality, NOUNS)}")
-    asked = _checked(_Asked("", None, crop, mask, plane or ""), frames, "The options")
+    if plane not in (None, "", *PLANES):
+        raise BadInput(f"The options: a plane is axial, coronal or sagittal, not '{plane[:40]}'.")
+    asked = _Wanted(images, images.name, frames, plane or "", crop, mask, _modality(modality or ""))
+    _check(asked, "The options")
+    _mask.cache_clear()  # it may be another since the last call
     if mask is not None:
         _mask(mask)
     if table is None and images.suffix.lower() in (".csv", ".tsv"):
         images, table = images.parent, images
-    wanted = _in_table(table, images, asked, frames) if table else _in_folder(images, asked, frames)
-    wanted = [replace(one, otherwise=_modality(modality or "") or _folder_modality(one.path, images)) for one in wanted]
-    gathered = _Gathered([], [], [], {}, {})
+    wanted = _in_table(table, images, asked) if table else _in_folder(images, asked)
+    seen: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    skipped: list[Skipped] = []
+    found: list[tuple[Source, Original]] = []
     with _quiet():
         for one in counted("reading images", wanted, len(wanted)):
-            gathered.take(one)
-    sources, originals, skipped = gathered.sources, gathered.originals, gathered.skipped
-    if not sources:
+            one = replace(one, modality=one.modality or _folder_modality(one.path, images))
+            for source, original in _read(one, seen, skipped):
+                # Named by a picture of it, so that no name and no tag is told.
+                found.append((replace(source, group=groups.setdefault(source.group, source.key)), original))
+    if not found:
         reasons = "; ".join(f"{n} x {why}" for why, n in Counter(one.why for one in skipped).most_common(5))
         raise BadInput(f"{table or images} holds no usable image ({len(wanted)} files): {reasons or 'it is empty'}.")
-    return Originals(tuple(sources), tuple(skipped), _warnings(originals), tuple(originals))
+    sources, originals = zip(*found, strict=True)
+    return Originals(sources, tuple(skipped), _warnings(originals), originals)
 
 
-def load_original(path: str, frame: int, asked: _Asked, key: str) -> Picture:
+def load_original(asked: _Wanted, frame: int, window: Window | None, key: str) -> Picture:
     """The picture of a frame (from 0) of the file, as it was planned; RunFailed where its pixels are others now."""
     try:
         with _quiet():
-            picture, _, found, *_ = _picture(open_image(Path(path), asked.plane), frame, asked)
+            file = open_image(asked.path, asked.plane)
+            file.window = window
+            picture, found = _picture(file, frame, asked)
     except Exception as error:  # noqa: BLE001  # decoders of four libraries, with errors of every kind
         why = f" ({error})" if isinstance(error, NotShown | BadInput) else ""
-        raise RunFailed(f"{path} was read when it was planned, and cannot be now{why}; plan the set again.") from None
-    if found != key:
-        raise RunFailed(f"{path} has changed since it was planned; plan the set again.")
+        raise RunFailed(
+            f"{asked.path} was read when it was planned, and cannot be now{why}; plan the set again."
+        ) from None
+    if found.key != key:
+        raise RunFailed(f"{asked.path} has changed since it was planned; plan the set again.")
     return picture
 
 
-@dataclass(frozen=True)
-class _Gathered:
-    sources: list[Source]
-    originals: list[Original]
-    skipped: list[Skipped]
-    seen: dict[str, str]
-    groups: dict[str, str]
+def _read(one: _Wanted, seen: dict[str, str], skipped: list[Skipped]) -> Iterator[tuple[Source, Original]]:
+    """The frames of a file that are sources; the others, and a file that is none, are added to ``skipped``. The names
+    of sources are ``seen`` by their keys."""
+    name = one.name
+    try:
+        file = open_image(one.path, one.plane)
+        told = "" if file.modality is None else file.modality or one.modality
+        asked = replace(one, path=one.path.absolute(), modality=_modality(one.stated) if one.stated else told)
+        for at in _chosen(one.frames, file.frames):
+            name = f"{one.name}, frame {at + 1}" if file.frames > 1 else one.name
+            try:
+                source, original = _source(file, at, asked, seen)
+            except NotShown as problem:
+                skipped.append(Skipped(name, str(problem)))
+            else:
+                seen[source.key] = name
+                yield source, original
+    except NotShown as problem:
+        skipped.append(Skipped(name, str(problem)))
+    except BadInput as problem:
+        skipped.append(Skipped(name, str(problem).removeprefix(str(one.path)).strip(" :.")))
+    except Exception as error:  # noqa: BLE001  # decoders of four libraries, with errors of every kind
+        # Their own words may hold the value of a tag.
+        skipped.append(Skipped(name, f"is cut short or damaged ({type(error).__name__})"))
 
-    def take(self, one: _Wanted) -> None:
-        """Read one file: each of its frames becomes a source or is skipped."""
-        name = one.name
-        try:
-            if one.stated and not _modality(one.stated):
-                self.skipped.append(Skipped(name, f"has a modality that is none of {', '.join(NOUNS)} in the table"))
-                return
-            file = open_image(one.path, one.asked.plane)
-            known = file.modality or one.otherwise if file.modality is not None else ""
-            asked = replace(one.asked, modality=_modality(one.stated) or known)
-            for frame in _chosen(one.frames, file.frames):
-                name = f"{one.name}, frame {frame + 1}" if file.frames > 1 else one.name
-                try:
-                    asked = self._add(one, name, file, frame, asked)
-                except NotShown as problem:
-                    self.skipped.append(Skipped(name, str(problem)))
-        except NotShown as problem:
-            self.skipped.append(Skipped(one.name, str(problem)))
-        except BadInput as problem:
-            self.skipped.append(Skipped(one.name, str(problem).removeprefix(str(one.path)).strip(" :.")))
-        except Exception as error:  # noqa: BLE001  # decoders of four libraries, with errors of every kind
-            # Their own words may hold the value of a tag.
-            self.skipped.append(Skipped(name, f"is cut short or damaged ({type(error).__name__})"))
 
-    def _add(self, one: _Wanted, name: str, file: ImageFile, frame: int, asked: _Asked) -> _Asked:
-        """Take a frame, or raise NotShown; a window that is guessed holds for all of the file's frames."""
-        picture, factor, key, notes, asked = _picture(file, frame, asked)
-        if key in self.seen:
-            raise NotShown(f"has the same pixels as {self.seen[key]}")
-        display = picture.display()
-        if (levels := np.count_nonzero(np.bincount(display.ravel()))) < MIN_LEVELS:
-            raise NotShown(f"shows {levels} values of grey or colour: it is empty, or a mask or label map")
-        self.seen[key] = name
-        notes += (NOTES["text_seen"],) if shows_text(display) else ()
-        noun = one.noun or file.noun or NOUNS[asked.modality]
-        load = partial(load_original, str(one.path.absolute()), frame, asked, key)
-        # Named by a picture of it, so that no name and no tag is told.
-        group = self.groups.setdefault(one.group or file.study or one.name, key)
-        self.sources.append(Source(key, asked.modality, noun, "authentic", key, load, group=group))
-        self.originals.append(Original(key, one.name, frame + 1, factor, (*file.notes, *notes)))
-        return asked
+def _source(file: ImageFile, at: int, asked: _Wanted, seen: Mapping[str, str]) -> tuple[Source, Original]:
+    picture, original = _picture(file, at, asked)
+    key, display = original.key, picture.display()
+    if key in seen:
+        raise NotShown(f"has the same pixels as {seen[key]}")
+    if (levels := np.count_nonzero(np.bincount(display.ravel()))) < MIN_LEVELS:
+        raise NotShown(f"shows {levels} values of grey or colour: it is empty, or a mask or label map")
+    if shows_text(display):
+        original = replace(original, notes=(*original.notes, NOTES["text_seen"]))
+    noun, group = asked.noun or file.noun or NOUNS[asked.modality], asked.group or file.study or asked.name
+    load = partial(load_original, asked, at, file.window, key)
+    return Source(key, asked.modality, noun, "authentic", key, load, group), original
 
 
 def _warnings(originals: Sequence[Original]) -> tuple[str, ...]:
@@ -225,27 +214,28 @@ def _warnings(originals: Sequence[Original]) -> tuple[str, ...]:
     return tuple(f"{n} of {len(originals)} images: {what}." for n, what in told)
 
 
-def _picture(file: ImageFile, at: int, asked: _Asked) -> tuple[Picture, float, str, tuple[str, ...], _Asked]:
-    """A frame's picture, by how much it was made smaller, the hash of its pixels, notes, and what was asked with the
-    window if that was guessed. NotShown where it is no use."""
+def _picture(file: ImageFile, at: int, asked: _Wanted) -> tuple[Picture, Original]:
+    """A frame's picture and what is told of it; NotShown where it is no use. A window that has to be guessed becomes
+    the file's, for all of its frames."""
+    if not asked.modality and asked.stated:
+        raise NotShown(f"has a modality that is none of {', '.join(NOUNS)} in the table")
     if not asked.modality:
         raise NotShown(f"has no modality that is known; name it in a table or by the option ({', '.join(NOUNS)})")
-    frame, is_ct = file.frame(at), asked.modality == "CT"
-    pixels, ct_window = frame.values, asked.window or frame.window
+    frame, is_ct, notes = file.frame(at), asked.modality == "CT", file.notes
+    pixels = frame.values
     if is_ct and frame.are_hounsfield:
         pixels = np.clip(pixels, -1024, 32767).astype(np.float32)
     elif is_ct and pixels.dtype != np.uint8:
         raise NotShown("is CT in deep grey that is not said to be in Hounsfield units, or has none below -500")
     elif not is_ct and frame.show:
-        if not (asked.window or frame.has_window):
+        if not (file.window or frame.has_window):
             middle = file.frames // 2
-            window = percentiles((frame if at == middle else file.frame(middle)).values)
-            asked = replace(asked, window=window, guessed=True)
-        pixels = frame.show(",".join(f"{end:.9g}" for end in asked.window or ()))
+            file.window = percentiles((frame if at == middle else file.frame(middle)).values)
+        pixels = frame.show(",".join(f"{end:.9g}" for end in file.window or ()))
+        notes += (NOTES["guessed"],) if file.window else ()
     pixels = _kept(_expected(pixels, asked.modality), asked)
-    notes = (NOTES["guessed"],) if asked.guessed else ()
     if is_ct and pixels.dtype == np.uint8:
-        notes, (low, high) = (NOTES["ct_from_display"],), ct_window
+        notes, (low, high) = (*notes, NOTES["ct_from_display"]), frame.window
         # What shows black (to 4 of 255, for JPEG's sake) lies below the window, and is mostly air.
         pixels = np.where(pixels <= 4, -1000, low + pixels * ((high - low) / 255)).astype(np.float32)
     (height, width), stored = pixels.shape[:2], np.rint(pixels).astype("<i2" if is_ct else np.uint8)
@@ -263,8 +253,8 @@ def _picture(file: ImageFile, at: int, asked: _Asked) -> tuple[Picture, float, s
         resized = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
         pixels = np.clip(resized, pixels.min(), pixels.max())
     scaled = pixels.astype(np.float64) / (1 if is_ct else 255)
-    picture = Picture(scaled, asked.modality, pitch * factor, ct_window if is_ct else (0.0, 1.0))
-    return picture, factor, key, notes, asked
+    picture = Picture(scaled, asked.modality, pitch * factor, frame.window if is_ct else (0.0, 1.0))
+    return picture, Original(key, asked.name, at + 1, factor, notes)
 
 
 def _expected(pixels: Pixels, modality: str) -> Pixels:
@@ -280,7 +270,7 @@ def _expected(pixels: Pixels, modality: str) -> Pixels:
     return grey
 
 
-def _kept(pixels: Pixels, asked: _Asked) -> Pixels:
+def _kept(pixels: Pixels, asked: _Wanted) -> Pixels:
     """What the crop leaves of it, with background (air, black, or a slide's white) where the mask is."""
     (height, width), crop = pixels.shape[:2], asked.crop or (0, 0, 1, 1)
     if asked.mask is not None:
@@ -294,6 +284,7 @@ def _kept(pixels: Pixels, asked: _Asked) -> Pixels:
     return pixels[top:bottom, left:right]
 
 
+@lru_cache(1)
 def _mask(path: Path) -> NDArray[np.bool_]:
     """Which pixels a mask paints; BadInput where it is no image."""
     ready = make_ready(read_bytes(path, MAX_FILE_BYTES), str(path), default="0,1")
@@ -324,63 +315,57 @@ def _chosen(frames: str, n: int) -> Sequence[int]:
     return (at,)
 
 
-def _checked(asked: _Asked, frames: str, where: str) -> _Asked:
-    """What was asked; BadInput, which begins with ``where``, where it cannot be."""
-    if frames not in ("first", "middle", "all") and not re.fullmatch("[1-9][0-9]{0,8}", frames):
-        raise BadInput(f"{where}: frames are first, middle, all or a number from 1, not '{frames[:40]}'.")
-    if asked.plane not in ("", *PLANES):
-        raise BadInput(f"{where}: a plane is axial, coronal or sagittal, not '{asked.plane[:40]}'.")
+def _check(asked: _Wanted, where: str) -> None:
+    """BadInput, which begins with ``where``, where what is asked cannot be."""
+    if asked.frames not in ("first", "middle", "all") and not re.fullmatch("[1-9][0-9]{0,8}", asked.frames):
+        raise BadInput(f"{where}: frames are first, middle, all or a number from 1, not '{asked.frames[:40]}'.")
     if (box := asked.crop) and not (0 <= box[0] < box[2] < 1e6 and 0 <= box[1] < box[3] < 1e6):
         raise BadInput(f"{where}: a crop is LEFT,TOP,RIGHT,BOTTOM, of which the last two are the larger ones.")
-    return asked
+    if len(asked.noun) > 60 or not asked.noun.isprintable():
+        raise BadInput(f"{where}: a noun is a few words in one line, such as 'chest radiograph'.")
 
 
 def _natural(path: Path) -> list[str]:
     return [part.zfill(20) if part.isdigit() else part for part in re.split("([0-9]+)", str(path))]
 
 
-def _in_folder(images: Path, asked: _Asked, frames: str) -> list[_Wanted]:
+def _in_folder(images: Path, asked: _Wanted) -> list[_Wanted]:
     if images.is_file():
-        return [_Wanted(images, storable(images.name), asked, frames)]
+        return [replace(asked, name=storable(images.name))]
     if not images.is_dir():
         raise MissingFile(f"{images} does not exist; name a folder of images, or a CSV or TSV with a column 'path'.")
     with reading(images):
         found = [path.relative_to(images) for path in images.rglob("*") if path.is_file()]
     found = sorted((path for path in found if not any(part.startswith(".") for part in path.parts)), key=_natural)
-    return [_Wanted(images / path, storable(path.as_posix()), asked, frames) for path in found]
+    return [replace(asked, path=images / path, name=storable(path.as_posix())) for path in found]
 
 
-def _in_table(table: Path, images: Path, asked: _Asked, frames: str) -> list[_Wanted]:
+def _in_table(table: Path, images: Path, asked: _Wanted) -> list[_Wanted]:
     wanted = []
     with open_data(table) as reader:
         names = [name.casefold() for name in reader.header]
         if "path" not in names:
             raise BadInput(f"{table} has no column 'path'; it has {', '.join(reader.header)[:200]}.")
         for number, cells in enumerate(reader.all_texts()[1:], start=1):
+            texts = dict.fromkeys(_COLUMNS, "") | {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+            path, stated, noun, frames, crop, group = (texts[name] for name in _COLUMNS)
+            own = replace(asked, path=images / path, name=storable(path), stated=stated, noun=noun, group=group)
             where = f"{table}, row {number}"
-            row = {name: cell.strip() for name, cell in zip(names, cells, strict=True) if name in _COLUMNS}
-            if len(noun := row.get("noun", "")) > 60 or not noun.isprintable():
-                raise BadInput(f"{where}: a noun is a few words in one line, such as 'chest radiograph'.")
-            window = _numbers(row.get("window", ""), 2, f"{where}, 'window'")
-            crop = _numbers(row.get("crop", ""), 4, f"{where}, 'crop'") or asked.crop
-            own = replace(asked, window=window, crop=crop, plane=row.get("plane", "").casefold() or asked.plane)
-            many, path, rest = row.get("frame", "").casefold() or frames, row["path"], (noun, row.get("group", ""))
-            own = _checked(own, many, where)
-            wanted.append(_Wanted(images / path, storable(path), own, many, row.get("modality", ""), "", *rest))
+            own = replace(own, frames=frames.casefold() or asked.frames, crop=_box(crop, where) or asked.crop)
+            _check(own, where)
+            wanted.append(own)
     return wanted
 
 
-def _numbers(text: str, n: int, where: str) -> Any:
-    """``n`` numbers with commas or blanks between; None for no text."""
+def _box(text: str, where: str) -> Box | None:
+    """Four numbers with commas or blanks between; None for no text."""
     if not text:
         return None
     try:
-        numbers = tuple(float(part) for part in re.split(r"\s*[,;]\s*|\s+", text))
+        left, top, right, bottom = (float(part) for part in re.split(r"\s*[,;]\s*|\s+", text))
     except ValueError:
-        numbers = ()
-    if len(numbers) != n or not all(map(math.isfinite, numbers)):
-        raise BadInput(f"{where}: {n} numbers with commas between are expected, not '{text[:40]}'.")
-    return numbers
+        raise BadInput(f"{where}, 'crop': 4 numbers with commas between are expected, not '{text[:40]}'.") from None
+    return left, top, right, bottom
 
 
 @contextmanager

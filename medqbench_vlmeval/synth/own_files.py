@@ -70,13 +70,14 @@ class Frame:
 class ImageFile:
     """An opened file: how many ``frames`` it has, its ``modality`` ('' where it tells none, None for one that is not
     taken), a ``noun`` or '', ``notes``, each the end of a sentence about an image, and the ``study`` that it has in
-    common with other files, which must not be told."""
+    common with other files, which must not be told. ``window`` shows its deep grey where it states none."""
 
     frames: int = 1
     modality: str | None = ""
     noun: str = ""
     notes: tuple[str, ...] = ()
     study: str = ""
+    window: Window | None = None
 
     def frame(self, index: int) -> Frame:
         """A frame, counted from 0. NotShown, or an error of a decoder, where it cannot be read."""
