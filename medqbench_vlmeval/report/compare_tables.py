@@ -108,7 +108,7 @@ def _item_tables(comparison: RunComparison) -> Iterator[Table]:
     for task in comparison.parts:
         perception, rows = task.task.is_choice, list[list[Entry]]()
         right = Column("Right, %" if perception else "Mean", task_kind(task.task), interval="95%", n="Runs")
-        heads = [Column("Index", width=16), *columns(*(axis.replace("_", " ").capitalize() for axis in AXES))]
+        heads = [*columns("Index", *(axis.replace("_", " ").capitalize() for axis in AXES))]
         heads += [*map(wide, ("Question", "Key", "Stronger runs chose") if perception else ("Question",)), right]
         heads += [Column("Discrimination", "score", interval="95%"), Column("p (adjusted)", "p"), wide("Note")]
         for item in task.items:
@@ -290,19 +290,14 @@ def _left_out(pair: ComparedPair) -> dict[str, Collection[str]]:
 
 def _ranking(task: ComparedTask) -> Table:
     """All runs by their overall value on the samples that all of them have."""
-    columns = (
-        Column("#", "count"),
-        Column("Run"),
-        Column("Place, 95%"),
-        Column(OVERALL, task_kind(task.task), interval="95%"),
-        Column("n", "count", only="sheet"),
-    )
+    heads = [*columns(("#", "count"), "Run", "Place, 95%"), Column(OVERALL, task_kind(task.task), interval="95%")]
+    heads += [Column("n", "count", only="sheet")]
     rows = [
         (row.place, row.run, "-".join(map(str, dict.fromkeys(row.places))), row.cell, row.cell.n)
         for row in task.ranking
     ]
     n = task.ranking[0].cell.n
-    return table(f"{_title(task)}: {len(rows)} runs on the {n} samples that all of them have", columns, rows)
+    return table(f"{_title(task)}: {len(rows)} runs on the {n} samples that all of them have", heads, rows)
 
 
 class _Line(NamedTuple):
@@ -326,30 +321,18 @@ def _groups(task: ComparedTask, pair: ComparedPair) -> Iterator[_Line]:
 def _differences(title: str, lines: Sequence[_Line], of_pairs: bool = False) -> Table:
     """A line a difference. A sheet shows every column, text those of the groups of one pair, or ``of_pairs``."""
     is_clustered = any(line.difference.p_clustered is not None for line in lines)
-    pairs, groups = _only(not of_pairs), _only(of_pairs)
+    sheet, pairs, groups = (partial(Column, only=_only(at)) for at in (True, not of_pairs, of_pairs))
     perception = lines[0].task.task.is_choice
+    count = partial(Column, kind="count", optional=4)
+    only, differ = (partial(count, only=_only(of_pairs or at)) for at in (not perception, perception))
     columns = (
-        Column("Task", only="sheet", width=24),
-        Column("Run a", only=pairs, width=26),
-        Column("Run b", only=pairs, width=26),
-        Column("Axis", only=groups, width=16),
-        Column("Group", only=groups, width=20),
-        Column("n", "count", width=11),
-        Column("Clusters", "count", only="sheet", width=11),
-        Column("a", "number", width=11),
-        Column("b", "number", width=11),
-        Column("a - b", "points", interval="95%", width=11),
-        Column("Test", only="sheet", width=11),
-        Column("p", "p", optional=2, width=11),
-        Column("p (clustered by image)", "p", only=_only(not is_clustered), width=13),
-        Column("p Holm", "p", optional=1, width=11),
-        Column(f"MDE ({_EFFECT})", "number", optional=3, width=13),
-        Column("Only a", "count", optional=4, only=_only(of_pairs or not perception), width=11),
-        Column("Only b", "count", optional=4, only=_only(of_pairs or not perception), width=11),
-        Column("Differ", "count", optional=4, only=_only(of_pairs or perception), width=11),
-        Column("Verdict", optional=1, only=pairs),
-        Column(FEW_HEAD, only="sheet", width=9),
-    )
+        sheet("Task"), pairs("Run a"), pairs("Run b"), groups("Axis"), groups("Group"), Column("n", "count"),
+        sheet("Clusters", "count"), Column("a", "number"), Column("b", "number"),
+        Column("a - b", "points", interval="95%"), sheet("Test"), Column("p", "p", optional=2),
+        Column("p (clustered by image)", "p", only=_only(not is_clustered)), Column("p Holm", "p", optional=1),
+        Column(f"MDE ({_EFFECT})", "number", optional=3), only("Only a"), only("Only b"), differ("Differ"),
+        pairs("Verdict", optional=1), sheet(FEW_HEAD),
+    )  # fmt: skip
     rows = []
     for task, pair, axis, group, difference in lines:
         cell, kind = difference.cell, task_kind(task.task)

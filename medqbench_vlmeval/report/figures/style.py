@@ -37,11 +37,6 @@ _PAGE_DPI = 168  # at which texts are as large as those around them
 REFERENCE_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (1.5, 1.5)))
 
 _SETTINGS = Path(__file__).with_name("medqbench.mplstyle")
-# Scripts that DejaVu Sans, which Matplotlib brings along, does not have; used where the machine has one of them.
-_FONTS = (
-    "DejaVu Sans, Noto Sans CJK SC, Noto Sans CJK JP, Source Han Sans SC, WenQuanYi Zen Hei, Microsoft YaHei, "
-    "PingFang SC, Hiragino Sans, Noto Sans Arabic, Noto Sans Devanagari, Arial Unicode MS"
-)
 
 
 @contextmanager
@@ -58,7 +53,8 @@ def drawing_settings() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(matplotlib.rc_params_from_file(_SETTINGS, use_default_template=False))
         installed = {font.name for font in fontManager.ttflist}
-        matplotlib.rcParams["font.family"] = [name for name in _FONTS.split(", ") if name in installed]
+        fonts = matplotlib.rcParams["font.sans-serif"]
+        matplotlib.rcParams["font.family"] = [name for name in fonts if name in installed]
         yield
 
 
