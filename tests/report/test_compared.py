@@ -1,7 +1,7 @@
 """What the page's comparison is told, worked out by hand."""
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.report.page.compared import comparison_json
+from medqbench_vlmeval.report.page.content import comparison_json
 from medqbench_vlmeval.workflows.compare import compare_runs
 from tests.make import choice, judged, make_run
 

@@ -15,8 +15,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, benchmarks
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable, write_text, writing
 from medqbench_vlmeval.report.figures import themed_svgs
-from medqbench_vlmeval.report.page.compared import comparison_json
-from medqbench_vlmeval.report.page.content import Gathered, boards_json, runs_json
+from medqbench_vlmeval.report.page.content import Gathered, boards_json, comparison_json, runs_json
 from medqbench_vlmeval.report.page.originals import Originals
 from medqbench_vlmeval.report.text import template
 from medqbench_vlmeval.report.thumbnails import find_image, make_thumbnails

@@ -22,8 +22,7 @@ from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.secrets import masked_lines
 from medqbench_vlmeval.report import thumbnails
-from medqbench_vlmeval.report.page.compared import comparison_json
-from medqbench_vlmeval.report.page.content import Gathered, boards_json, runs_json
+from medqbench_vlmeval.report.page.content import Gathered, boards_json, comparison_json, runs_json
 from medqbench_vlmeval.runs import files
 from medqbench_vlmeval.runs.comparison import RunComparison
 from medqbench_vlmeval.runs.files import PREVIOUS, SAMPLES_ENDING, SCORE_ENDING, result_paths
@@ -92,7 +91,7 @@ class WorkFolder:
             return {"samples": list(samples.items()), "pictures": pictures, "answers": answers}
 
     def compared_json(self) -> list[Json]:
-        """The runs that are here with each other, as :func:`.page.compared.comparison_json` says it, worked out once.
+        """The runs that are here with each other, as :func:`.page.content.comparison_json` says it, worked out once.
         Raises BadInput where a run is not whole by now."""
         with self._comparing:
             if self._compare and self._compared[0] != self.state_json()["version"]:
