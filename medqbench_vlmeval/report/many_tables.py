@@ -174,18 +174,13 @@ def _standings(task: Task, runs: Sequence[NamedRun]) -> Table:
 
 def add_many_settings(book: Book, results: Sequence[Result]) -> None:
     """Write what runs were made from and with, a column a run: one table for perception, one for reasoning."""
-    sheet = book.add_fixed(run_tables.SETTINGS)
-    sheet.title("Settings by run")
-    sheet.sentence(INTROS["settings"])
     perception = [result for result in results if result.task.is_choice]
     reasoning = [result for result in results if not result.task.is_choice]
     questions = " and ".join(dict.fromkeys(TASK_TITLES[result.task] for result in perception))
-    for title, block in ((questions, perception), ("Reasoning", reasoning)):
-        if block:
-            sheet.append()
-            sheet.add_table(_settings_table(title, block))
-    pages = -(-max(len(perception), len(reasoning)) // _RUNS_A_PAGE)
-    sheet.finish(freeze="C2", repeat_row=1, pages=pages, repeat_columns=2)
+    tables = [_settings_table(title, of) for title, of in ((questions, perception), ("Reasoning", reasoning)) if of]
+    pages, title = -(-max(len(perception), len(reasoning)) // _RUNS_A_PAGE), "Settings by run"
+    lines = [INTROS["settings"]]
+    book.add_tables(run_tables.SETTINGS, tables, title, lines, "C2", pages=pages, repeat_columns=2)
 
 
 def _settings_table(title: str, results: Sequence[Result]) -> Table:

@@ -99,9 +99,10 @@ class Book:
         lines: Iterable[str] = (),
         freeze: str = "",
         filters: bool = False,
-        tall: int = 0,
+        **pages: int,
     ) -> None:
-        """Write a sheet of tables, one below the other under a title and lines of text; without rows no sheet."""
+        """Write a sheet of tables, one below the other under a title and lines of text; without rows no sheet. For
+        ``pages`` see :meth:`Sheet.finish`."""
         filled = [table for table in tables if table.rows]
         if not filled:
             return
@@ -114,7 +115,7 @@ class Book:
             if sheet.row:
                 sheet.append()
             sheet.add_table(table, filters=filters)
-        sheet.finish(freeze, repeat_row=1 if freeze else None, tall=tall)
+        sheet.finish(freeze, repeat_row=1 if freeze else None, **pages)
 
     def save(self, path: Path) -> None:
         """Write the workbook, whole or not at all. Raises RunFailed where the file cannot be written."""
