@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from medqbench_vlmeval.benchmark import OVERALL, TASK_TITLES, Comparable
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.report.terminal import dollars
+from medqbench_vlmeval.report.text import LABELS
 from medqbench_vlmeval.types import Agreement, ExtractorResult, JudgeUsage, TaskRun, Tokens
 
 _NONE = "-"
@@ -21,15 +22,9 @@ def warnings_of(run: TaskRun) -> list[str]:
         because = "; ".join(result.not_comparable_because) or "no reason given"
         warnings.append(f"{result.comparable.words} with the published rows: {because}")
     failed = ", failed ones among them" if result.counts.get("n_inference_failed") else ""
-    for name, sentence in (
-        ("n_unanswered", f"without an answer that could be read{failed}; counted as wrong"),
-        ("n_unscored", "unscored and left out of the means"),
-        ("n_inference_failed", "where the model's inference failed"),
-        ("n_missing", "without a prediction"),
-        ("n_cut", "whose prediction a spreadsheet had cut"),
-    ):
+    for name, sentence in LABELS["warnings"].items():
         if count := result.counts.get(name):
-            warnings.append(f"{count:,} of {result.n:,} samples {sentence}")
+            warnings.append(f"{count:,} of {result.n:,} samples {sentence.format(failed=failed)}")
     warnings += [f"inference failed: {reason} ({count:,})" for reason, count in result.inference_failures.items()]
     warnings += [f"unscored: {reason} ({count:,})" for reason, count in result.unscored_reasons.items()]
     if same := result.findings.get("same_scores"):
