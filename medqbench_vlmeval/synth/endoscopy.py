@@ -67,10 +67,8 @@ def smoke(light: Array, rng: np.random.Generator, *, depth: float) -> Array:
     """Smoke of electrocautery between lens and wall: ``L' = t L + (1 - t) A`` with ``t = exp(-tau)`` and lit smoke
     ``A`` (Koschmieder's law: Middleton, *Vision through the Atmosphere*, 1952). ``tau`` drifts in plumes: the
     exponential of a smooth random field. ``depth``: mean optical depth over the picture."""
-    size = enlarged(light)
-    plume = 0.65 * smooth_field(light.shape[:2], 34.0 * size, rng) + 0.3 * smooth_field(
-        light.shape[:2], 11.0 * size, rng
-    )
+    shape, size = light.shape[:2], enlarged(light)
+    plume = 0.65 * smooth_field(shape, 34.0 * size, rng) + 0.3 * smooth_field(shape, 11.0 * size, rng)
     tau = np.exp(plume)
     t = np.exp(-depth * tau / tau.mean())[..., None]
     return np.where(field_of_view(light)[..., None], t * light + (1.0 - t) * np.array([0.62, 0.60, 0.60]), light)

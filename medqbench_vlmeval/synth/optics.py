@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 
 import numpy as np
 from PIL import Image
@@ -21,7 +21,10 @@ from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, 
 LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
-def _on(change: Callable[..., Array], gamma: bool) -> Callable[..., Picture]:
+def on_light(change: Callable[..., Array], gamma: bool = True) -> Callable[..., Picture]:
+    """Make a change of linear light 0-1, (H, W, 3), one of a picture. Of a grey picture it gets what the window shows,
+    (H, W, 1): a scanner's values are its signal, no light behind a gamma."""
+
     @wraps(change)
     def degrade(picture: Picture, rng: np.random.Generator, **parameters: float) -> Picture:
         low, high = picture.window
@@ -34,15 +37,8 @@ def _on(change: Callable[..., Array], gamma: bool) -> Callable[..., Picture]:
     return degrade
 
 
-def on_light(change: Callable[..., Array]) -> Callable[..., Picture]:
-    """Make a change of linear light 0-1, (H, W, 3), one of a picture. Of a grey picture it gets what the window shows,
-    (H, W, 1): a scanner's values are its signal, no light behind a gamma."""
-    return _on(change, True)
-
-
-def on_display(change: Callable[..., Array]) -> Callable[..., Picture]:
-    """Make a change of display values 0-1, (H, W, 3) or (H, W, 1), one of a picture of any modality."""
-    return _on(change, False)
+# The same of display values 0-1, (H, W, 3) or (H, W, 1), of any modality.
+on_display = partial(on_light, gamma=False)
 
 
 def enlarged(light: Array) -> float:
