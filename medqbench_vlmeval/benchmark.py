@@ -309,10 +309,15 @@ def known_dataset(text: str) -> DatasetName | None:
     return None if name is None or name.second_pass else name
 
 
+def all_names() -> dict[str, DatasetName]:
+    """Every name for ``--data``: the benchmark's datasets, their second passes, and the user's."""
+    return {**ALL_DATASET_NAMES, **SECOND_PASS_NAMES, **own_names()}
+
+
 def name_in_file(stem: str) -> str | None:
     """The dataset's name that the stem 'MODEL_DATASET' of a prediction file ends in, None where it ends in none."""
-    names = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES, *KITS_NAMES, *own_names()}
-    return max((name for name in names if stem.endswith(f"_{name}")), key=len, default=None)
+    names = (name for name in (*all_names(), *KITS_NAMES) if stem.endswith(f"_{name}"))
+    return max(names, key=len, default=None)
 
 
 def kits_dataset(stem: str) -> DatasetName | None:
@@ -323,18 +328,16 @@ def kits_dataset(stem: str) -> DatasetName | None:
 def parse_dataset_name(text: str) -> DatasetName:
     """Look a dataset's name up, or that of a second pass. Raises BadInput where there is no such name; the message
     suggests the nearest."""
-    own = own_names()
-    name = ALL_DATASET_NAMES.get(text) or SECOND_PASS_NAMES.get(text) or own.get(text)
-    if name is not None:
-        return name
-    if text.removesuffix(ROBUSTNESS) in {*ALL_DATASET_NAMES, *own}:
+    names = all_names()
+    if text in names:
+        return names[text]
+    if text.removesuffix(ROBUSTNESS) in names:
         raise BadInput(
             f"'{text}' does not exist: there are second passes of perception (options in another order) and of pairs "
             "(images swapped) alone."
         )
-    hint = did_you_mean(text, [*ALL_DATASET_NAMES, *SECOND_PASS_NAMES, *own])
-    known = ", ".join([*ALL_DATASET_NAMES, *(name for name in own if not name.endswith(ROBUSTNESS))])
-    raise BadInput(f"'{text}' is no dataset of these benchmarks.{hint} Known names: {known}.")
+    known = ", ".join(name for name, of in names.items() if not of.second_pass)
+    raise BadInput(f"'{text}' is no dataset of these benchmarks.{did_you_mean(text, names)} Known names: {known}.")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""What is installed beside this package, found without importing it.
-
-VLMEvalKit takes seconds to import and pulls torch in; every command but a run only needs to know where its
-files lie and which version they are.
+"""Which VLMEvalKit is installed, and what it names, found without importing it, which takes seconds and pulls torch in.
 """
 
 from __future__ import annotations
@@ -68,8 +65,8 @@ def find_kit() -> InstalledKit | None:
 
 @dataclass(frozen=True)
 class ZooModel:
-    """A model of the kit's zoo as its source has it: the name of its class, the identifier that a service knows it by
-    ('' where there is none), and where its weights are, a path or the hub's repository."""
+    """A model of the kit's zoo as its source has it: its class, the identifier that a service knows it by ('' where
+    there is none), and where its weights are, a path or the hub's repository."""
 
     kit_class: str
     served_as: str

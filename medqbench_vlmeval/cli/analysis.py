@@ -221,7 +221,7 @@ def robustness(
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
     """Compare two passes of a model: the official order, and options permuted or images swapped. No judge is asked."""
-    from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES, own_names
+    from medqbench_vlmeval.benchmark import all_names
     from medqbench_vlmeval.data import load
     from medqbench_vlmeval.report.robustness_tables import robustness_tables
     from medqbench_vlmeval.runs.provenance import name_results
@@ -229,7 +229,7 @@ def robustness(
 
     names = name_results(second, model, None)
     # The second pass's own name says as well which data are meant.
-    known = {**SECOND_PASS_NAMES, **own_names()}.get(data or "")
+    known = all_names().get(data or "")
     sample_set = load(known.first_pass.text if known else data) if data is not None else None
     passes = compare_passes((first, second), names.model, names.dataset, out, sample_set, stem=names.stem)
     options.print_result(

@@ -1,9 +1,8 @@
 """The five dataset classes that the kit runs.
 
-A class holds the samples of this package's own loader; ``data``, the frame that the kit reads, writes and
-reloads, is made from them and carries paths instead of base64. Prompts are built from the samples, and
-answers, options and references are taken from them again at evaluation, so that nothing that a prediction
-file's format does to a cell can change a score.
+A class holds the samples of this package's own loader; ``data``, the frame that the kit reads, writes and reloads, is
+made from them. Prompts are built from the samples, and answers, options and references are taken from them again at
+evaluation, so that nothing that a prediction file's format does to a cell can change a score.
 """
 
 from __future__ import annotations
@@ -89,8 +88,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         error_message: str | None = None,
     ) -> dict[str, int | None]:
         """How many samples are unscored, of how many. Without a result of this very prediction file that is all of them
-        where the evaluation failed, else not known (None, which the kit shows as '-'): nothing was judged, so nothing
-        can be said to have been judged well."""
+        where the evaluation failed, else not known (None, which the kit shows as '-')."""
         path = Path(prediction_file) if prediction_file else None
         result = known_result(workflows.result_paths(path).score) if path and path.exists() else None
         if path is None or result is None or result.settings.prediction_file.sha256 != sha256_of(path):
@@ -118,12 +116,11 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         """Load a dataset; the environment variable MEDQBENCH_LIMIT cuts it to a stratified subset of so many samples.
 
         ``dataset`` is a name of the class's task (``benchmark.dataset_names``), or of its second pass; the test split
-        by default. ``data_path`` is a local data file to read in place of the published one, for the combined reasoning
-        task the folder of its two files. ``prompt_style`` is one of ``prompts.STYLES``, 'official' by default;
-        ``columns`` are the file's by their meanings, ``{"severity": "grade"}``; ``window`` is 'LOW,HIGH', through which
-        deep grey is shown where neither row nor file states one. Where these are not given, the environment variables
-        MEDQBENCH_PROMPT_STYLE, MEDQBENCH_COLUMNS and MEDQBENCH_WINDOW are asked. Raises BadInput where the name, the
-        file, the style, a column or the limit cannot be used.
+        by default. ``data_path`` is a local data file in place of the published one, for the combined reasoning task
+        the folder of its two files. ``prompt_style`` is one of ``prompts.STYLES``; ``columns`` are the file's by their
+        meanings, ``{"severity": "grade"}``; ``window`` is 'LOW,HIGH', for deep grey where neither row nor file states
+        one. Their defaults are MEDQBENCH_PROMPT_STYLE, MEDQBENCH_COLUMNS and MEDQBENCH_WINDOW. Raises BadInput where
+        the name, the file, the style, a column or the limit cannot be used.
         """
         watch_inference(_MedQBenchDataset)
         # The kit's own constructor evaluates cells as Python; nothing of it is needed.
@@ -204,12 +201,9 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         return [*({"type": "image", "value": str(path)} for path in sample.images), {"type": "text", "value": text}]
 
     def evaluate(self, eval_file: str, **judge_kwargs: Any) -> dict[str, Any]:
-        """Score a prediction file, leave the result files beside it and return the headline numbers.
-
-        The environment variable MEDQBENCH_EXTRACTOR names a model for multiple-choice replies that the rules leave
-        open; it is asked as the judge keywords say. Raises MedQBenchError where the file cannot be scored; predictions
-        are never touched.
-        """
+        """Score a prediction file, leave the result files beside it and return the headline numbers. MEDQBENCH_EXTRACTOR
+        names a model for multiple-choice replies that the rules leave open, asked as the judge keywords say. Raises
+        MedQBenchError where the file cannot be scored."""
         adopt_record(Path(eval_file))
         in_file, work_dir = locate_run(Path(eval_file), self.dataset_name)
         model = recorded_model(Path(eval_file), in_file)

@@ -19,13 +19,11 @@ from functools import partial
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import (
-    ALL_DATASET_NAMES,
     BASELINES,
-    SECOND_PASS_NAMES,
     Task,
+    all_names,
     dataset_names,
     known_dataset,
-    own_names,
     parse_dataset_name,
     registered_sets,
 )
@@ -120,8 +118,8 @@ class RunOptions:
 
     def is_second_pass(self, dataset: str) -> bool:
         """Whether a dataset of the run is a second pass of this package's."""
-        name = self.official_name(dataset)
-        return name in SECOND_PASS_NAMES or ((own := own_names().get(name)) is not None and own.second_pass)
+        name = all_names().get(self.official_name(dataset))
+        return name is not None and name.second_pass
 
     def is_multiple_choice(self, dataset: str) -> bool:
         """Whether a dataset of the run is this package's multiple-choice one in its official order."""
@@ -131,7 +129,7 @@ class RunOptions:
 
     def jobs(self) -> list[Job]:
         """The model x dataset pairs that the run is asked for; a dataset's name or its class tells this package's."""
-        names = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES, *own_names()}
+        names = all_names()
         own = {name: name in names or self.entries.get(name, {}).get("class") in _CLASSES for name in self.datasets}
         pairs = [(model, dataset) for model in self.models for dataset in self.datasets]
         return [Job(model, name, self.mode, own[name], self.is_second_pass(name)) for model, name in pairs]
@@ -248,7 +246,7 @@ def check_names(options: RunOptions, kit: InstalledKit) -> None:
     """Refuse names of models, datasets, style, protocol and judge that nothing has, before the kit is imported; not
     those that it may make then."""
     check_style(options.style)
-    own = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES, *own_names()}
+    own = all_names()
     for name in options.datasets:
         known = name in own or name in options.entries or spells_dataset(kit, name)
         if not known and (name.lower().startswith("medq") or difflib.get_close_matches(name, own, cutoff=0.8)):

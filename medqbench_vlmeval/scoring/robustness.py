@@ -47,11 +47,8 @@ _PREFERENCE_AXES = ("difficulty", "modality")
 
 @dataclass(frozen=True)
 class ChoicePair:
-    """A question asked twice.
-
-    ``sample`` is as the first pass showed it; ``permutation`` maps a letter of the second pass to the first pass's
-    letter of the same text. Each pass chose a letter as it showed them (None: no answer), read from its reply.
-    """
+    """A question asked twice. ``sample`` is as the first pass showed it; ``permutation`` maps a letter of the second
+    pass to the first pass's of the same text. Each pass chose a letter as it showed them (None: no answer)."""
 
     sample: Sample
     permutation: Mapping[str, str]
@@ -84,11 +81,9 @@ class ChoicePair:
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """A pair compared twice, the images swapped the second time.
-
-    ``first`` and ``second`` are what each answer prefers, ``reference`` what the reference text prefers in the first
-    pass's order. ``replied`` is False where one of the ``replies`` is not the model's own (its inference failed).
-    """
+    """A pair compared twice, the images swapped the second time. ``first`` and ``second`` are what each answer prefers,
+    ``reference`` what the reference text does in the first pass's order. ``replied`` is False where an inference
+    failed."""
 
     sample: Sample
     first: Preference
@@ -124,11 +119,11 @@ def turned(preference: Preference) -> Preference:
 class PassGroup:
     """The two passes over some samples.
 
-    ``first`` and ``second`` are each pass's accuracy in percent, of comparisons the mean quality accuracy (0-2) over
-    the pairs whose reference states a preference. ``debiased`` is their mean and ``difference`` the second less the
-    first, both with the interval of a bootstrap over samples that share an image. Of choices, ``consistency`` is the
-    share of the same option text twice, ``n_unanswered`` counts by pass and in ``either``, ``n_right`` what the first
-    pass alone, the second alone and neither has right. Of comparisons, ``preferences`` has a share for each kind.
+    ``first`` and ``second`` are accuracies in percent, of comparisons mean quality accuracies (0-2) over the pairs
+    whose reference states a preference. ``debiased`` is their mean and ``difference`` the second less the first, both
+    with the interval of a bootstrap over samples that share an image. Of choices, ``consistency`` is the share of the
+    same text twice; ``n_unanswered`` counts by pass, ``n_right`` what one pass alone and neither has right. Of
+    comparisons, ``preferences`` has a share for each kind.
     """
 
     n: int
@@ -177,8 +172,8 @@ _Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 
 @dataclass(frozen=True)
 class PassComparison:
-    """Two passes of a model over one dataset; ``notes`` are what a reader of the numbers must know. Of the ``choices``
-    and the ``preferences`` one is empty, and both are for a comparison that was read from its numbers."""
+    """Two passes of a model over one dataset; ``notes`` are what a reader of the numbers must know. Of ``choices`` and
+    ``preferences`` one is empty, both where the comparison was read from its numbers."""
 
     task: Task
     model: str
@@ -190,8 +185,7 @@ class PassComparison:
 
 
 def score_choices(pairs: Sequence[ChoicePair]) -> Robustness:
-    """Measure the robustness of multiple-choice answers, from one pair or more. A question without an answer counts as
-    wrong and as inconsistent."""
+    """Measure the robustness of multiple-choice answers; no answer counts as wrong and as inconsistent."""
     return Robustness(
         whole=_choice_group(pairs),
         groups=_groups(pairs, _CHOICE_AXES, _choice_group),
@@ -233,15 +227,12 @@ def _choice_group(pairs: Sequence[ChoicePair]) -> PassGroup:
     counts = Counter(right)
     unanswered = [(pair.first is None, pair.second is None) for pair in pairs]
     first, second = (sum(side) for side in zip(*unanswered, strict=True))
+    alone = {"first_alone": counts[True, False], "second_alone": counts[False, True]}
     return replace(
         _passes([pair.sample for pair in pairs], right, _PERCENT),
         consistency=_share([pair.consistent for pair in pairs]),
         n_unanswered={FIRST: first, SECOND: second, "either": sum(map(any, unanswered))},
-        n_right={
-            "first_alone": counts[True, False],
-            "second_alone": counts[False, True],
-            "neither": counts[False, False],
-        },
+        n_right={**alone, "neither": counts[False, False]},
     )
 
 

@@ -20,9 +20,8 @@ from medqbench_vlmeval.workflows.evaluate import Request, adopted, open_replies,
 
 @dataclass(frozen=True)
 class Budget:
-    """The estimates for one prediction file, one a judge; for multiple choice that of the extractor, if there is one.
-    ``n`` counts samples, ``not_judged`` those that are put to no judge or extractor, by reason. ``total`` has the sums
-    over all ``judges``, ``prices`` says where prices are from, ``notes`` what a reader has to know or do."""
+    """The estimates for one prediction file, one a judge or extractor, with their ``total``. Of ``n`` samples
+    ``not_judged`` are put to none, by reason. ``prices`` says where these are from, ``notes`` what to know or do."""
 
     model: str
     dataset: str
@@ -40,9 +39,8 @@ class Budget:
 
 
 def budget_of(request: Request) -> Budget:
-    """Work out what evaluating a request would cost. No key is needed, no server is asked, no file is written. Raises
-    BadInput where the prediction file, the data, an option or the price table cannot be used. Raises NoJudge for a
-    reasoning task without a judge."""
+    """Work out what evaluating a request would cost, without a key, a server or a file. Raises BadInput where the
+    prediction file, the data, an option or the price table cannot be used; NoJudge for a reasoning task without one."""
     prices = load_prices(request.prices)
     prepared = prepare(request)
     samples, predictions = prepared.samples, prepared.predictions

@@ -35,8 +35,7 @@ _BESIDE = re.compile(
 
 @dataclass(frozen=True)
 class Imports:
-    """What became of a folder's files: what was scored, and why files were not taken; ``failed`` are of these
-    benchmarks, ``passed_over`` are none that count."""
+    """What became of a folder's files; of those not taken, with the reason, ``failed`` are of these benchmarks."""
 
     scored: dict[Path, Difference] = field(default_factory=dict)
     failed: dict[Path, str] = field(default_factory=dict)
@@ -92,9 +91,9 @@ def imported_to_json(found: Difference) -> dict[str, Any]:
 
 def import_folder(folder: Path, out: Path, data: Sequence[str], template: Request) -> Imports:
     """Score every file of the kit's own classes and of lmms-eval in a folder and below, each once, into ``out``, where
-    results lie as the files do in the folder. ``data`` are files and names of datasets to score on where a file is of
-    their task, else its own columns are; ``template`` says how. Nothing in the folder is changed. Raises BadInput where
-    it holds no such file, or data cannot be used."""
+    results lie as the files do. A file is scored on that of ``data`` (files and datasets' names) that is of its task,
+    else on its own columns, as ``template`` says. Raises BadInput where there is no such file, or data cannot be used.
+    """
     imports, used = Imports(), dict[Path, Path]()
     sets = [load(text, False) for text in data]
     if any(of.task is Task.REASONING for of in sets):

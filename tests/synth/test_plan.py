@@ -218,7 +218,7 @@ def test_without_a_dev_share_and_of_one_image_there_is_a_test_split_alone() -> N
 
 
 @settings(max_examples=25, deadline=None)
-@given(n=st.integers(3, 30), seed=st.integers(0, 2**32), at=st.integers(0, 29))
+@given(n=st.integers(3, 12), seed=st.integers(0, 2**32), at=st.integers(0, 11))
 def test_order_of_sources_does_not_matter_and_another_source_changes_no_other(n: int, seed: int, at: int) -> None:
     sources = some(n)
     whole = plan_of(sources, seed, 6)
@@ -252,18 +252,15 @@ def digest(seed: int) -> str:
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process_and_another_seed_does_not() -> None:
     code = "from tests.synth.test_plan import digest; print(digest(3))"
-    made = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": hashed, "PYTHONPATH": ":".join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for hashed in ("1", "2")
-    }
-    assert made == {digest(3)}
-    assert digest(4) not in made
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONHASHSEED": "1", "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # This process has another seed of hashes.
+    assert ran.stdout.strip() == digest(3) != digest(4)
 
 
 def test_columns_are_those_of_the_embedded_tables() -> None:
