@@ -1,5 +1,4 @@
-"""Which VLMEvalKit is installed, and what it names, found without importing it, which takes seconds and pulls torch in.
-"""
+"""Which VLMEvalKit is installed, and what it names, found without importing it: that takes seconds, and torch."""
 
 from __future__ import annotations
 

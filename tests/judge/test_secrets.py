@@ -124,7 +124,9 @@ def test_a_key_by_flag_that_the_server_sends_back(work: Path, status: int) -> No
 
 
 @pytest.mark.parametrize("name", ["MEDQBENCH_JUDGE_KEY", pytest.param("OPENAI_API_KEY", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("in_file", [False, True], ids=["environment", "env-file"])
+@pytest.mark.parametrize(
+    "in_file", [pytest.param(False, id="environment", marks=pytest.mark.slow), pytest.param(True, id="env-file")]
+)
 def test_a_key_by_environment_or_env_file(work: Path, name: str, in_file: bool) -> None:
     if in_file:
         (work / ".env").write_text(f"\ufeff{name}={CANARY}\n", encoding="utf-8")

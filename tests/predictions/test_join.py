@@ -7,6 +7,7 @@ import random
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 
@@ -64,13 +65,18 @@ def test_join_marks_what_is_missing_and_names_strangers() -> None:
     assert "predictions of another dataset?" in str(error.value)
 
 
+@cache
+def samples_of(name: str) -> tuple[Sample, ...]:
+    return load_dataset(parse_dataset_name(name)).samples
+
+
 @pytest.mark.parametrize("suffix", ["xlsx", "csv", "tsv", "json", "jsonl"])
 @pytest.mark.parametrize(("task", "name"), DATASETS.items())
 @pytest.mark.parametrize("with_task", [True, False])
 def test_samples_come_back_from_a_prediction_file(
     tmp_path, suffix: str, name: str, task: Task, with_task: bool
 ) -> None:
-    known = load_dataset(parse_dataset_name(name)).samples
+    known = samples_of(name)
     rows = []
     for sample in known:
         paths = [str(path) for path in sample.images]

@@ -340,18 +340,23 @@ def test_any_table_is_read_or_refused(tmp_path: Path, rows: list[list[str]], tai
         assert {source.load().modality for source in found.sources} <= set(NOUNS)
 
 
+WHOLE_FILES: dict[str, bytes] = {}
+
+
 @pytest.mark.parametrize("kind", ["png", "jpg", "tif", "dcm", "nii", "nii.gz"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_files_are_sources_or_skipped(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     path = tmp_path / f"a.{kind}"
-    if kind == "dcm":
-        path.write_bytes(dicom(GREY.astype(np.int16), NumberOfFrames=1, WindowCenter=100, WindowWidth=300))
-    elif kind.startswith("nii"):
-        nibabel.save(nibabel.Nifti1Image(np.stack([GREY] * 2, axis=2), np.eye(4)), path)
-    else:
-        save(path, GREY)
-    raw = bytearray(path.read_bytes())
+    if kind not in WHOLE_FILES:
+        if kind == "dcm":
+            path.write_bytes(dicom(GREY.astype(np.int16), NumberOfFrames=1, WindowCenter=100, WindowWidth=300))
+        elif kind.startswith("nii"):
+            nibabel.save(nibabel.Nifti1Image(np.stack([GREY] * 2, axis=2), np.eye(4)), path)
+        else:
+            save(path, GREY)
+        WHOLE_FILES[kind] = path.read_bytes()
+    raw = bytearray(WHOLE_FILES[kind])
     for at, garbage in data.draw(
         st.lists(st.tuples(st.integers(0, min(len(raw), 900)), st.binary(max_size=6)), max_size=3)
     ):
