@@ -201,9 +201,8 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         return [*({"type": "image", "value": str(path)} for path in sample.images), {"type": "text", "value": text}]
 
     def evaluate(self, eval_file: str, **judge_kwargs: Any) -> dict[str, Any]:
-        """Score a prediction file, leave the result files beside it and return the headline numbers. An extractor, which
-        MEDQBENCH_EXTRACTOR names, is asked as the judge keywords say. Raises MedQBenchError where the file cannot be
-        scored."""
+        """Score a prediction file, leave the result files beside it and return the headline numbers. The extractor of
+        MEDQBENCH_EXTRACTOR is asked as the judge keywords say. MedQBenchError where the file cannot be scored."""
         adopt_record(Path(eval_file))
         in_file, work_dir = locate_run(Path(eval_file), self.dataset_name)
         model = recorded_model(Path(eval_file), in_file)
