@@ -15,7 +15,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
@@ -47,6 +47,28 @@ CT_FIELD_MM = 350.0
 _COLUMNS = ("path", "modality", "noun", "frame", "crop", "group")
 
 Box: TypeAlias = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class AskedImages:
+    """Every image below the folder ``images`` in natural order, or those that ``table`` (or ``images``, if it is a
+    table) names in its column ``path``, relative to the folder; optional columns are modality, noun, frame, crop and
+    group (a patient's images; else a DICOM study's are one, and each other file's).
+
+    Modality: the table's, else what a DICOM file says, else ``modality``, else the nearest folder's name. ``frames``
+    ('first', 'middle', 'all' or a number from 1) picks DICOM frames, pages and NIfTI slices, ``plane`` ('axial',
+    'coronal' or 'sagittal') NIfTI's cut. ``crop`` is the LEFT, TOP, RIGHT, BOTTOM of what is kept, in pixels, or as
+    shares where none is above 1. Non-zero pixels of a ``mask`` are painted with background, before the crop.
+    """
+
+    images: Path
+    _: KW_ONLY
+    table: Path | None = None
+    modality: str | None = None
+    frames: str = "middle"
+    plane: str | None = None
+    crop: Box | None = None
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -97,39 +119,22 @@ class _Wanted:
     group: str = ""
 
 
-def read_originals(
-    images: Path,
-    *,
-    table: Path | None = None,
-    modality: str | None = None,
-    frames: str = "middle",
-    crop: Box | None = None,
-    mask: Path | None = None,
-    plane: str | None = None,
-) -> Originals:
-    """Read every image below the folder ``images`` in natural order, or those that ``table`` (or ``images``, if it is
-    a table) names in its column ``path``, relative to the folder; optional columns are modality, noun, frame, crop and
-    group (a patient's images; else a DICOM study's are one, and each other file's).
-
-    Modality: the table's, else what a DICOM file says, else ``modality``, else the nearest folder's name. ``frames``
-    ('first', 'middle', 'all' or a number from 1) picks DICOM frames, pages and NIfTI slices, ``plane`` ('axial',
-    'coronal' or 'sagittal') NIfTI's cut. ``crop`` is the LEFT, TOP, RIGHT, BOTTOM of what is kept, in pixels, or as
-    shares where none is above 1. Non-zero pixels of a ``mask`` are painted with background, before the crop.
-
-    What cannot be used is in ``skipped``. Raises BadInput where an option or a row is wrong, or nothing can be used.
-    """
+def read_originals(asked: AskedImages) -> Originals:
+    """Read images; what cannot be used is in ``skipped``. Raises BadInput where an option or a row of the table is
+    wrong, or nothing can be used."""
+    images, table, modality = asked.images, asked.table, asked.modality or ""
     if modality and not _modality(modality):
         raise BadInput(f"Unknown modality '{modality}'; {', '.join(NOUNS)} are known.{did_you_mean(modality, NOUNS)}")
-    if plane not in (None, "", *PLANES):
+    if (plane := asked.plane or "") not in ("", *PLANES):
         raise BadInput(f"The options: a plane is axial, coronal or sagittal, not '{plane[:40]}'.")
-    asked = _Wanted(images, images.name, frames, plane or "", crop, mask, _modality(modality or ""))
-    _check(asked, "The options")
+    every = _Wanted(images, images.name, asked.frames, plane, asked.crop, asked.mask, _modality(modality))
+    _check(every, "The options")
     _mask.cache_clear()  # it may be another since the last call
-    if mask is not None:
-        _mask(mask)
+    if asked.mask is not None:
+        _mask(asked.mask)
     if table is None and images.suffix.lower() in (".csv", ".tsv"):
         images, table = images.parent, images
-    wanted = _in_table(table, images, asked) if table else _in_folder(images, asked)
+    wanted = _in_table(table, images, every) if table else _in_folder(images, every)
     seen: dict[str, str] = {}
     groups: dict[str, str] = {}
     skipped: list[Skipped] = []

@@ -21,7 +21,7 @@ from medqbench_vlmeval.report.text import markdown_text
 from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.synth.calibration import read_strengths
 from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, Degradation, recalibrated
-from medqbench_vlmeval.synth.originals import Originals, read_originals
+from medqbench_vlmeval.synth.originals import AskedImages, Originals, read_originals
 from medqbench_vlmeval.synth.plan import Plan, make_plan
 from medqbench_vlmeval.synth.produce import IMAGES, Produced, produce, table_text
 
@@ -31,31 +31,11 @@ _TASKS = (Task.PERCEPTION, *Task.REASONING.parts)
 
 
 @dataclass(frozen=True)
-class OwnImages:
-    """Images that are to be read (see ``originals.read_originals``), and the file of ``strengths`` that readers gave
-    the degradations, None for the catalogue's own."""
+class OwnImages(AskedImages):
+    """Images, and the file of ``strengths`` that readers gave the degradations, None for the catalogue's own."""
 
-    images: Path
     _: KW_ONLY
-    table: Path | None = None
-    modality: str | None = None
-    frames: str = "middle"
-    plane: str | None = None
-    crop: tuple[float, float, float, float] | None = None
-    mask: Path | None = None
     strengths: Path | None = None
-
-    def read(self) -> Originals:
-        """The images. Raises BadInput as ``originals.read_originals``."""
-        return read_originals(
-            self.images,
-            table=self.table,
-            modality=self.modality,
-            frames=self.frames,
-            plane=self.plane,
-            crop=self.crop,
-            mask=self.mask,
-        )
 
     def catalogue(self) -> tuple[Degradation, ...]:
         """All degradations at their strengths. Raises BadInput where the file is no file of strengths."""
@@ -115,7 +95,7 @@ def make_set(request: SynthRequest, dry: bool = False) -> SynthSet:
     anything but the same set or its beginning; RunFailed where it cannot be written. MissingDependency where a file
     takes a package that is not installed.
     """
-    known, read = request.catalogue(), request.read()
+    known, read = request.catalogue(), read_originals(request)
     if request.strict and read.skipped:
         first = read.skipped[0]
         raise BadInput(

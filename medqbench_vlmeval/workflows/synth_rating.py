@@ -43,7 +43,7 @@ from medqbench_vlmeval.synth.catalogue import (
     of_modality,
     recalibrated,
 )
-from medqbench_vlmeval.synth.originals import Originals
+from medqbench_vlmeval.synth.originals import Originals, read_originals
 from medqbench_vlmeval.synth.plan import Plan
 from medqbench_vlmeval.synth.produce import IMAGES, produce
 from medqbench_vlmeval.workflows.rating_sheets import KEY_ENDING, RATING_ID, mark_of, read_table, spelled
@@ -94,7 +94,7 @@ def rate_images(
     degradations: Collection[str] | None = None,
 ) -> tuple[Originals, ImageDraw]:
     """Read a user's own images and write the readers' page of them (see :func:`draw_image_ratings`)."""
-    taken, read = own.catalogue(), own.read()
+    taken, read = own.catalogue(), read_originals(own)
     return read, draw_image_ratings(read.sources, out, n, seed, workers, degradations, taken)
 
 

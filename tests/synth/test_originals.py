@@ -24,8 +24,9 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.synth import originals
 from medqbench_vlmeval.synth.burned_in import shows_text
-from medqbench_vlmeval.synth.originals import MAX_SIDE, NOUNS, Originals, read_originals
+from medqbench_vlmeval.synth.originals import MAX_SIDE, NOUNS, AskedImages, Originals
 from medqbench_vlmeval.synth.own_files import NOTES
 
 RNG = np.random.default_rng(5)
@@ -79,6 +80,10 @@ def why(folder: Path, data: bytes, **asked: Any) -> str:
     with pytest.raises(BadInput) as error:
         read_originals(folder, **asked)
     return str(error.value)
+
+
+def read_originals(images: Path, **asked: Any) -> Originals:
+    return originals.read_originals(AskedImages(images, **asked))
 
 
 def reasons(found: Originals) -> Mapping[str, str]:
