@@ -130,8 +130,8 @@ class RowImages(Generic[_Image]):
 
 
 def row_names() -> RowImages[str]:
-    """Collect what a file calls its rows' images: base64 by the name that the image store gives it, a path as it is. A
-    cell is text of somebody else's: it is compared and shown, never a path to follow, and none is an error."""
+    """Collect what a file calls its rows' images: base64 by its name in the image store, a path as it is. A cell is
+    somebody else's text: it is compared and shown, never followed, and none is an error."""
     return RowImages(_names)
 
 

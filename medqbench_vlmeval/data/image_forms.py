@@ -36,7 +36,7 @@ LARGE_PIXELS, ONE_LARGE = 1 << 23, threading.RLock()
 # What the kit's encoder takes. It fails on every other form of pixels ("cannot write mode I;16 as JPEG"), and where a
 # model takes the file itself PIL turns deep grey into white.
 _SENDABLE = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
-# It enlarges an image until its shorter side has so many pixels; JPEG has no longer side.
+# It enlarges the shorter side to so many pixels; JPEG has no longer side.
 _LEAST_SIDE, _MOST_SIDE = 100, 65_500
 _NOT_IN_PNG = frozenset({"CMYK", "YCbCr", "RGBX"})
 
@@ -62,11 +62,8 @@ DECODER_ERRORS = (*_BUILTIN_ERRORS, MemoryError, RuntimeError, struct.error, zli
 
 @dataclass(frozen=True)
 class ReadyImage:
-    """An image as it is stored: its bytes, the name that a store gives it, and its form.
-
-    The name is the sha256 of the bytes as they came, after a conversion with its words, so that it is the same on every
-    machine, whatever its PNG encoder makes.
-    """
+    """An image as it is stored: its bytes, its form, and its name: the sha256 of the bytes as they came, after a
+    conversion with its words, and so the same on every machine, whatever its PNG encoder makes."""
 
     data: bytes
     name: str

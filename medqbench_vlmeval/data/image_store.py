@@ -1,9 +1,7 @@
 """Images under names made from their content.
 
-An image's file name is the sha256 of its bytes, so that a changed data file can never show an old image, two
-rows with the same image share one file, and processes that write the same image at once write the same bytes.
-The bytes are stored as they came and only after they were decoded once as a whole image, or as what ``image_forms``
-has to make of them; the name is then made from the bytes as they came and from how they were converted.
+A changed data file can so never show an old image, two rows with the same image share one file, and processes that
+write the same image at once write the same bytes. Only what was decoded once as a whole image is stored.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -108,10 +106,9 @@ class ImageStore:
         return StoredImage(self.place(ready.name), ready.form, ready.name)
 
     def _has(self, name: str, size: int) -> bool:
-        try:
+        with suppress(OSError):
             return self.place(name).stat().st_size == size
-        except OSError:
-            return False
+        return False
 
     def place(self, name: str) -> Path:
         """Where the image of that name is kept; the name is one of :func:`content_name`'s."""
@@ -124,11 +121,10 @@ class ImageStore:
             state = FileState.of(path)
             key = (state, window, decode)
             if key not in self._checked:
+                known = None if decode else lambda _name, _size: True
                 with ONE_LARGE if state.size > _LARGE_BYTES else nullcontext():
-                    known = None if decode else lambda _name, _size: True
-                    ready = make_ready(
-                        files.read_bytes(path, files.MAX_FILE_BYTES), f"{where}: {path}", window, self.window, known
-                    )
+                    data = files.read_bytes(path, files.MAX_FILE_BYTES)
+                    ready = make_ready(data, f"{where}: {path}", window, self.window, known)
                 stays = not ready.form.conversion and path.suffix.lower() in _KNOWN_SUFFIXES
                 image = StoredImage(path, ready.form, str(path)) if stays else self._kept(ready)
                 self._checked[key] = replace(image, source=state)

@@ -16,12 +16,10 @@ _STROKE = 15  # pixels
 def shows_text(display: Bytes) -> bool:
     """Whether four letters or more seem to stand in a line in the outer fifth of a picture of display values 0-255.
 
-    Strokes are what a grey opening of 15 pixels takes away, with at least half of the most that it takes away, and 90.
-    A letter is a connected set of them, 5 to 60 pixels high, at most 1.5 times as wide, that fills 15% to 95% of its
-    box (a narrow one may fill it), with less than 0.7 of that around it. Letters of a line stand on one base line, are
-    alike in height, and lie nearer to each other than they are high. Where the border is bright, dark text is looked
-    for. Of names and dates of 12 to 24 pixels that were drawn into the embedded pictures it finds five in six, of 9
-    pixels every second; upright and dim text is not found.
+    Strokes are what a grey opening takes away, letters connected sets of them of a letter's size and fill; those of a
+    line stand on one base line, are alike in height, and lie nearer to each other than they are high. Of names and
+    dates of 12 to 24 pixels that were drawn into the embedded pictures it finds five in six, of 9 pixels every second;
+    upright and dim text is not found.
     """
     grey = display.max(axis=-1) if display.ndim == 3 else display
     if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 127:

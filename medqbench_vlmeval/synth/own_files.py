@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -60,18 +60,21 @@ class Frame:
     """
 
     values: Pixels
-    pitch: tuple[float, float] | None
-    show: Callable[[str], Pixels] | None
-    has_window: bool
-    are_hounsfield: bool
+    pitch: tuple[float, float] | None = None
+    show: Callable[[str], Pixels] | None = None
+    has_window: bool = False
+    are_hounsfield: bool = False
     window: Window = CT_WINDOW
 
 
+@dataclass
 class ImageFile:
-    """An opened file: how many ``frames`` it has, its ``modality`` ('' where it tells none, None for one that is not
-    taken), a ``noun`` or '', ``notes``, each the end of a sentence about an image, and the ``study`` that it has in
-    common with other files, which must not be told. ``window`` shows its deep grey where it states none."""
+    """An opened file: how a ``frame`` of it is read, counted from 0 (NotShown, or an error of a decoder, where it
+    cannot be), how many ``frames`` it has, its ``modality`` ('' where it tells none, None for one that is not taken), a
+    ``noun`` or '', ``notes``, each the end of a sentence about an image, and the ``study`` that it has in common with
+    other files, which must not be told. ``window`` shows its deep grey where it states none."""
 
+    frame: Callable[[int], Frame]
     frames: int = 1
     modality: str | None = ""
     noun: str = ""
@@ -79,120 +82,108 @@ class ImageFile:
     study: str = ""
     window: Window | None = None
 
-    def frame(self, index: int) -> Frame:
-        """A frame, counted from 0. NotShown, or an error of a decoder, where it cannot be read."""
-        raise NotImplementedError
-
 
 def open_image(path: Path, plane: str = "") -> ImageFile:
     """Open an image file; ``plane`` is how a volume is cut ('axial', 'coronal', 'sagittal'; '' across its thickest
     axis, axial where all are equal). Raises BadInput where it cannot be read, NotShown where it is no image, and an
     error of a decoder."""
     if re.search(r"\.nii(\.gz)?$", path.name, re.IGNORECASE):
-        return _Nifti(path, plane)
+        return _nifti(path, plane)
     data = read_bytes(path, MAX_FILE_BYTES)
     if not is_image(data):
         raise NotShown("is no image that can be read here")
-    return _Dicom(data) if is_dicom(data) else _Pages(data, format_of(data, str(path))[1])
+    if is_dicom(data):
+        return _dicom(data)
+    kind = format_of(data, str(path))[1]
+    with _opened(data, kind) as image:
+        # A camera's JPEG may hold further pictures, which no viewer shows.
+        return ImageFile(partial(_page, data, kind), 1 if kind == "JPEG" else int(getattr(image, "n_frames", 1)))
 
 
-class _Pages(ImageFile):
-    """PNG, JPEG, TIFF and what else Pillow reads here."""
-
-    def __init__(self, data: bytes, kind: str) -> None:
-        self._data, self._kind = data, kind
-        with self._opened() as image:
-            # A camera's JPEG may hold further pictures, which no viewer shows.
-            self.frames = 1 if kind == "JPEG" else int(getattr(image, "n_frames", 1))
-
-    @contextmanager
-    def _opened(self, index: int = 0) -> Iterator[Image.Image]:
-        try:
-            with Image.open(BytesIO(self._data), formats=(self._kind,)) as image:
-                image.seek(index)
-                check_announced(image, MAX_SOURCE_PIXELS)
-                yield image
-        except Image.DecompressionBombError:
-            raise NotShown(_TOO_LARGE) from None
-
-    def frame(self, index: int) -> Frame:
-        with self._opened(index) as image:
-            if not is_deep(image.mode):
-                grey = image.mode in ("1", "L", "LA")
-                values = np.asarray(upright(image, self._kind, "")[0].convert("L" if grey else "RGB"))
-                return Frame(values, None, None, True, False)
-            values, inverted = np.asarray(ImageOps.exif_transpose(image)), is_white_zero(image, self._kind)
-        return Frame(values, None, lambda by: to_eight_bits(values, by, inverted)[0], False, bool(values.min() <= -500))
+@contextmanager
+def _opened(data: bytes, kind: str, index: int = 0) -> Iterator[Image.Image]:
+    try:
+        with Image.open(BytesIO(data), formats=(kind,)) as image:
+            image.seek(index)
+            check_announced(image, MAX_SOURCE_PIXELS)
+            yield image
+    except Image.DecompressionBombError:
+        raise NotShown(_TOO_LARGE) from None
 
 
-class _Dicom(ImageFile):
-    """A DICOM file. Each frame gets a data set of its own, because reading one moves what is stated for it."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, file = data, open_dicom(data)
-        self.frames, self.study = max(int(file.get("NumberOfFrames") or 1), 1), str(file.get("StudyInstanceUID") or "")
-        stored = str(file.get("SOPClassUID", "")).removeprefix(_TABLES["storage"])
-        code = str(file.get("Modality") or "").strip().upper()
-        self.modality = _TABLES["dicom"].get(code or "OT")
-        if self.modality == "":
-            self.modality = _TABLES["sop_classes"].get(stored, "")
-        self.noun = "mammogram" if code == "MG" else ""
-        if self.modality == "CT" and "LOCALIZER" in (file.get("ImageType") or ()):
-            raise NotShown("is a CT localizer, which is no slice")
-        denied = str(file.get("BurnedInAnnotation") or "").strip().upper()
-        if denied == "YES":
-            self.notes += (NOTES["burned_in"],)
-        elif not denied and (self.modality == "Ultrasound" or stored.split(".")[0] == "7"):
-            self.notes += (NOTES["maybe_burned_in"],)
-        if any((group, 0x3000) in file for group in range(0x6000, 0x6020, 2)):
-            self.notes += (NOTES["overlays"],)
-
-    def frame(self, index: int) -> Frame:
-        file = open_dicom(self._data)
-        values, bits = dicom_frame(file, index, MAX_SOURCE_PIXELS)
-        pitch = _pitch(file.get("PixelSpacing") or file.get("ImagerPixelSpacing") or file.get("PixelAspectRatio"))
-        if values.ndim == 3:
-            return Frame(values.astype(np.uint8), pitch, None, True, False)
-        is_shown = (bits <= 8 and values.min() >= 0 and values.max() <= 255) or has_own_window(file)
-        in_hounsfield = "RescaleIntercept" in file or "ModalityLUTSequence" in file
-        show = partial(dicom_grey, values, file, bits, default="")
-        return Frame(values, pitch, lambda by: show(by)[0], is_shown, in_hounsfield, _ct_window(file))
+def _page(data: bytes, kind: str, index: int) -> Frame:
+    """A page of a PNG, JPEG, TIFF, or what else Pillow reads here."""
+    with _opened(data, kind, index) as image:
+        if not is_deep(image.mode):
+            grey = image.mode in ("1", "L", "LA")
+            return Frame(np.asarray(upright(image, kind, "")[0].convert("L" if grey else "RGB")))
+        values, inverted = np.asarray(ImageOps.exif_transpose(image)), is_white_zero(image, kind)
+    return Frame(values, None, lambda by: to_eight_bits(values, by, inverted)[0], False, bool(values.min() <= -500))
 
 
-class _Nifti(ImageFile):
-    """A NIfTI volume, the first one of a series. A slice is shown as radiologists hang it: the patient's right, or the
-    front, to the left, and the head, or the front, up."""
+def _dicom(data: bytes) -> ImageFile:
+    file = open_dicom(data)
+    stored = str(file.get("SOPClassUID", "")).removeprefix(_TABLES["storage"])
+    code = str(file.get("Modality") or "").strip().upper()
+    modality = _TABLES["dicom"].get(code or "OT")
+    if modality == "":
+        modality = _TABLES["sop_classes"].get(stored, "")
+    if modality == "CT" and "LOCALIZER" in (file.get("ImageType") or ()):
+        raise NotShown("is a CT localizer, which is no slice")
+    notes, denied = [], str(file.get("BurnedInAnnotation") or "").strip().upper()
+    if denied == "YES":
+        notes.append(NOTES["burned_in"])
+    elif not denied and (modality == "Ultrasound" or stored.split(".")[0] == "7"):
+        notes.append(NOTES["maybe_burned_in"])
+    if any((group, 0x3000) in file for group in range(0x6000, 0x6020, 2)):
+        notes.append(NOTES["overlays"])
+    n, study = max(int(file.get("NumberOfFrames") or 1), 1), str(file.get("StudyInstanceUID") or "")
+    return ImageFile(partial(_dicom_frame, data), n, modality, "mammogram" if code == "MG" else "", tuple(notes), study)
 
-    def __init__(self, path: Path, plane: str) -> None:
-        nibabel = package("nibabel")
-        with reading(path), path.open("rb"):  # what the system says comes before what nibabel says
-            self._image = image = nibabel.load(path)
-        if not 3 <= len(image.shape) <= 4 or image.get_data_dtype().names or min(image.shape) < 1:
-            raise NotShown("is not a NIfTI volume of grey in 3 or 4 dimensions")
-        # For each axis of the file, the one of left-right, back-front, down-up that it is nearest to, and its sign.
-        self._axes = nibabel.io_orientation(image.affine)
-        if np.isnan(self._axes).any():
-            raise NotShown("does not say how its axes lie in space")
-        self._zooms = [float(zoom) for zoom in image.header.get_zooms()[:3]]
-        across = {name: int(np.argmax(self._axes[:, 0] == axis)) for axis, name in enumerate(PLANES)}
-        thickest = max(reversed(PLANES), key=lambda name: round(self._zooms[across[name]], 2))
-        self._across = across[plane or thickest]
-        self.frames = int(image.shape[self._across])
 
-    def frame(self, index: int) -> Frame:
-        across, shape = self._across, self._image.shape
-        row, column = sorted((axis for axis in range(3) if axis != across), key=lambda axis: -self._axes[axis, 0])
-        if shape[row] * shape[column] > MAX_SOURCE_PIXELS:
-            raise NotShown(_TOO_LARGE)
-        at: list[Any] = [slice(None)] * 3 + [0] * (len(shape) - 3)
-        at[across] = index if self._axes[across, 1] > 0 else self.frames - 1 - index
-        values = np.asarray(self._image.dataobj[tuple(at)], dtype=np.float32)
-        values = values if row < column else values.T
-        # The volume's axes go right, front and up, the picture's columns and rows the other way.
-        values = values[:: -int(self._axes[row, 1]), :: -int(self._axes[column, 1])]
-        values = np.nan_to_num(values, nan=float(np.nanmin(values)))
-        pitch = _pitch([self._zooms[row], self._zooms[column]])
-        return Frame(values, pitch, lambda by: to_eight_bits(values, by)[0], False, True)
+def _dicom_frame(data: bytes, index: int) -> Frame:
+    file = open_dicom(data)  # for each frame, because reading one moves what is stated for it
+    values, bits = dicom_frame(file, index, MAX_SOURCE_PIXELS)
+    pitch = _pitch(file.get("PixelSpacing") or file.get("ImagerPixelSpacing") or file.get("PixelAspectRatio"))
+    if values.ndim == 3:
+        return Frame(values.astype(np.uint8), pitch)
+    is_shown = (bits <= 8 and values.min() >= 0 and values.max() <= 255) or has_own_window(file)
+    in_hounsfield = "RescaleIntercept" in file or "ModalityLUTSequence" in file
+    show = partial(dicom_grey, values, file, bits, default="")
+    return Frame(values, pitch, lambda by: show(by)[0], is_shown, in_hounsfield, _ct_window(file))
+
+
+def _nifti(path: Path, plane: str) -> ImageFile:
+    """A NIfTI volume, the first one of a series."""
+    nibabel = package("nibabel")
+    with reading(path), path.open("rb"):  # what the system says comes before what nibabel says
+        image = nibabel.load(path)
+    if not 3 <= len(image.shape) <= 4 or image.get_data_dtype().names or min(image.shape) < 1:
+        raise NotShown("is not a NIfTI volume of grey in 3 or 4 dimensions")
+    # For each axis of the file, the one of left-right, back-front, down-up that it is nearest to, and its sign.
+    axes = nibabel.io_orientation(image.affine)
+    if np.isnan(axes).any():
+        raise NotShown("does not say how its axes lie in space")
+    zooms = [float(zoom) for zoom in image.header.get_zooms()[:3]]
+    places = {name: int(np.argmax(axes[:, 0] == axis)) for axis, name in enumerate(PLANES)}
+    across = places[plane or max(reversed(PLANES), key=lambda name: round(zooms[places[name]], 2))]
+    return ImageFile(partial(_slice, image, axes, zooms, across), int(image.shape[across]))
+
+
+def _slice(image: Any, axes: Pixels, zooms: Sequence[float], across: int, index: int) -> Frame:
+    """A slice as radiologists hang it: the patient's right, or front, to the left, and the head, or front, up."""
+    shape = image.shape
+    row, column = sorted((axis for axis in range(3) if axis != across), key=lambda axis: -axes[axis, 0])
+    if shape[row] * shape[column] > MAX_SOURCE_PIXELS:
+        raise NotShown(_TOO_LARGE)
+    at: list[Any] = [slice(None)] * 3 + [0] * (len(shape) - 3)
+    at[across] = index if axes[across, 1] > 0 else shape[across] - 1 - index
+    values = np.asarray(image.dataobj[tuple(at)], dtype=np.float32)
+    values = values if row < column else values.T
+    # The volume's axes go right, front and up, the picture's columns and rows the other way.
+    values = values[:: -int(axes[row, 1]), :: -int(axes[column, 1])]
+    values = np.nan_to_num(values, nan=float(np.nanmin(values)))
+    return Frame(values, _pitch([zooms[row], zooms[column]]), lambda by: to_eight_bits(values, by)[0], False, True)
 
 
 def _pitch(stated: Any) -> tuple[float, float] | None:
