@@ -11,18 +11,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval import __version__
 from medqbench_vlmeval.benchmark import KITS_NAMES, Task, kits_dataset, name_in_file
 from medqbench_vlmeval.data import load
 from medqbench_vlmeval.errors import BadInput, MedQBenchError
-from medqbench_vlmeval.files import sha256_of, write_text
+from medqbench_vlmeval.files import write_text
 from medqbench_vlmeval.predictions import SUFFIXES
 from medqbench_vlmeval.predictions.foreign import foreign_run
-from medqbench_vlmeval.provenance import ADOPTED
 from medqbench_vlmeval.report.change_tables import changes_table
 from medqbench_vlmeval.report.text import csv_text
 from medqbench_vlmeval.runs.files import PREVIOUS, at_any_time, known_result, read_run, result_paths
-from medqbench_vlmeval.runs.provenance import name_results
+from medqbench_vlmeval.runs.provenance import name_results, settings_of
 from medqbench_vlmeval.scoring.changes import Difference, difference
 from medqbench_vlmeval.steps import counted
 from medqbench_vlmeval.types import Run, SampleSet
@@ -62,16 +60,11 @@ def _scored_before(request: Request, prepared: Prepared) -> Run | None:
     """The results of an earlier import of the same file by this version on the same data; None where a judge is asked,
     who says again what he said."""
     paths = result_paths(request.prediction_file, request.out, request.stem)
-    before = known_result(paths.score)
-    if before is None or not (before.task.is_choice or adopted(request, prepared)):
+    before, judge = known_result(paths.score), adopted(request, prepared)
+    if before is None or not (prepared.task.is_choice or judge) or not paths.samples.is_file():
         return None
-    settings = before.settings
-    same = settings.prediction_file.sha256 == sha256_of(request.prediction_file)
-    same &= settings.versions["medqbench_vlmeval"] == __version__ and before[before.task].n == len(prepared.samples)
-    same &= before.task.is_choice or settings.protocol.name == ADOPTED
-    read = [of.sha256 for of in settings.data.values() if of.origin != "prediction file"]
-    same &= read == [of.sha256 for of in (request.sample_set.sources.values() if request.sample_set else ())]
-    return read_run(paths) if same and paths.samples.is_file() else None
+    now = settings_of(prepared.table, prepared.provenance, judge, prepared.task)
+    return read_run(paths) if replace(now, created=before.settings.created) == before.settings else None
 
 
 def imported_to_json(found: Difference) -> dict[str, Any]:
