@@ -10,10 +10,11 @@ import json
 from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from medqbench_vlmeval.benchmark import ROBUSTNESS, Task, known_dataset
 from medqbench_vlmeval.errors import BadInput, MedQBenchError
-from medqbench_vlmeval.files import json_object
+from medqbench_vlmeval.files import as_file_name, json_object
 from medqbench_vlmeval.kit.options import Entries, RunOptions, with_datasets
 from medqbench_vlmeval.kit.run_files import PREDICTION_SUFFIXES, STATUS_FILE, Job, Outcome, locate_run
 from medqbench_vlmeval.types import SampleSet
@@ -83,23 +84,21 @@ def evaluate_second_pass(
     return {**numbers, "n": result["n"], "comparable_with_published": 0}
 
 
-def finish(job: Job, outcome: Outcome, entries: Entries, *, model: str) -> Outcome:
-    """Compare the passes once more where the kit's api-mode evaluated the second one before the first was complete;
-    ``job`` is the second pass's, ``model`` the model's name in the files' names."""
-    if outcome.failure is None or job.mode == "infer" or outcome.folder is None:
+def finish(job: Job, outcome: Outcome, entries: Entries) -> Outcome:
+    """Compare the passes once more where the kit's api-mode evaluated the second one before the first was complete."""
+    if outcome.failure is None or job.mode == "infer" or outcome.folder is None or not job.second_pass:
         return outcome
-    stem = f"{model}_{job.dataset}"
+    stem = f"{as_file_name(job.model)}_{job.dataset}"
     second = _existing(outcome.folder, stem)
     if second is None or _existing(outcome.folder, stem.removesuffix(ROBUSTNESS)) is None:
         return outcome
-    import vlmeval.dataset as kit
+    from medqbench_vlmeval.kit.datasets import DATASET_CLASSES
 
-    entry = {"dataset": job.dataset, **entries.get(job.dataset, {})}
-    name, dataset = entry.pop("class", None), str(entry["dataset"])
-    known = (cls for cls in kit.DATASET_CLASSES if dataset in cls.supported_datasets())
-    cls = getattr(kit, str(name)) if name else next(known)
+    entry: dict[str, Any] = {"dataset": job.dataset, **entries.get(job.dataset, {})}
+    entry.pop("class", None)
+    of_class = next(cls for cls in DATASET_CLASSES if entry["dataset"] in cls.supported_datasets())
     try:
-        cls(**entry).evaluate(str(second))
+        of_class(**entry).evaluate(str(second))
     except MedQBenchError as error:
         return Outcome(f"{job.dataset} with {job.model} failed: {error}")
     return Outcome(None, robustness_paths(second).score)

@@ -4,7 +4,6 @@ ended. The kit exits with 0 even where every dataset failed; the exit code here 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import runpy
 import sys
@@ -112,14 +111,10 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
         stopped |= _run_models(kit, words, options, limit, redaction, refused.keys())
         if int(os.environ.get("RANK", "0")) != 0:
             return 0
-        outcomes = []
-        for job in jobs:
-            outcome = outcome_of(job, work_dir, started, stopped.get((job.model, job.dataset)))
-            if job.second_pass:
-                outcome = finish(job, outcome, options.entries, model=as_file_name(job.model))
-            outcomes.append(outcome)
-    _show(list(zip(jobs, outcomes, strict=True)))
-    return 1 if any(outcome.failure for outcome in outcomes) else 0
+        told = [outcome_of(job, work_dir, started, stopped.get((job.model, job.dataset))) for job in jobs]
+        ended = [(job, finish(job, outcome, options.entries)) for job, outcome in zip(jobs, told, strict=True)]
+    _show(ended)
+    return 1 if any(outcome.failure for _, outcome in ended) else 0
 
 
 def _check_any_left(options: RunOptions, refused: Mapping[str, str]) -> None:
@@ -143,7 +138,6 @@ def _run_models(
     # Processes of torchrun have to stay together.
     apart = len(models) > 1 and int(os.environ.get("WORLD_SIZE", "1")) == 1
     runs: list[dict[str, str]] = [{name: model} for name, model in models.items()] if apart else [models]
-    unsafe = bool(without) or any(name != model for name, model in models.items())
     earlier = EarlierRuns(models, options, limit)
     reasons: dict[tuple[str, str], str] = {}
     told = {job.dataset if job.own else "" for job in options.jobs()}
@@ -151,7 +145,7 @@ def _run_models(
         for of_run in runs:
             with _named(names, of_run, options.config), KitErrors(told if "" in told else {*told, None}) as errors:
                 try:
-                    _hand_over(kit, _with_models(words, of_run) if apart or unsafe else words)
+                    _hand_over(kit, words if tuple(of_run) == options.models else _with_models(words, of_run))
                 except MedQBenchError:
                     raise
                 except SystemExit as end:
@@ -218,7 +212,7 @@ def _show(ended: Sequence[tuple[Job, Outcome]]) -> None:
     from medqbench_vlmeval.report.table import columns, table
     from medqbench_vlmeval.report.terminal import show
     from medqbench_vlmeval.report.text import terminal_text
-    from medqbench_vlmeval.runs.result import result_from_json
+    from medqbench_vlmeval.runs.files import read_result
     from medqbench_vlmeval.workflows.robustness import read_comparison
 
     folders = []
@@ -228,7 +222,7 @@ def _show(ended: Sequence[tuple[Job, Outcome]]) -> None:
             if job.second_pass:
                 show(robustness_tables(read_comparison(outcome.score)))
             else:
-                show(run_summary(result_from_json(json.loads(outcome.score.read_text(encoding="utf-8")))))
+                show(run_summary(read_result(outcome.score)))
             folders.append(outcome.score.parent)
     sys.stdout.flush()
     failed = []
