@@ -22,8 +22,8 @@ from medqbench_vlmeval.benchmark import (
     REASONING_PREFIX,
     Comparable,
     Task,
+    all_names,
     dataset_names,
-    own_names,
     parse_dataset_name,
 )
 from medqbench_vlmeval.data import ImageStore, load_dataset, make_second_pass, stratified
@@ -57,8 +57,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
 
     @classmethod
     def supported_datasets(cls) -> list[str]:
-        own = (text for text, name in own_names().items() if name.task is cls.TASK)
-        return [*dataset_names(cls.TASK), *dataset_names(cls.TASK, second_pass=True), *own]
+        return [text for text, name in all_names().items() if name.task is cls.TASK]
 
     # What the kit's final table asks a class, having no object at hand: counts that were kept, not guesses.
     @classmethod
@@ -139,11 +138,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         self._samples = {sample.index: sample for sample in self.sample_set.samples}
         for sample in (of for of in self.sample_set.samples if OPTION_LETTERS[-1] in of.options):
             build_text(sample, self.prompt_style)  # not every style shows it; that is told before a model is asked
-        self.img_root = str(ImageStore.default().root)
-        self.skip_noimg = True
-        self.meta_only = True
         self.data = self._frame()
-        self.post_build(self.dataset_name)
 
     def _frame(self) -> pd.DataFrame:
         samples = self.sample_set.samples

@@ -94,11 +94,6 @@ class RunOptions:
         """Whether the models are named as the kit's zoo names them."""
         return not self.base_url and not self.config
 
-    @property
-    def style(self) -> str:
-        """The prompt style of the run: by option, else by the environment."""
-        return self.prompt_style or os.environ.get(STYLE_VARIABLE) or DEFAULT_STYLE
-
     def reply_settings(self, model: str) -> dict[str, str]:
         """What options or a configuration say that changes a model's replies, without keys."""
         entry = self.model_entries.get(model)
@@ -245,7 +240,7 @@ def refuse_unknown(what: str, names: Iterable[str], known: Collection[str], advi
 def check_names(options: RunOptions, kit: InstalledKit) -> None:
     """Refuse names of models, datasets, style, protocol and judge that nothing has, before the kit is imported; not
     those that it may make then."""
-    check_style(options.style)
+    check_style(options.prompt_style or os.environ.get(STYLE_VARIABLE) or DEFAULT_STYLE)
     own = all_names()
     for name in options.datasets:
         known = name in own or name in options.entries or spells_dataset(kit, name)

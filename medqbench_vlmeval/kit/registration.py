@@ -36,8 +36,6 @@ def register_datasets() -> None:
             kit.DATASET_CLASSES.append(cls)
         kit.SUPPORTED_DATASETS.extend(name for name in cls.supported_datasets() if name not in kit.SUPPORTED_DATASETS)
         setattr(kit, cls.__name__, cls)
-        if cls.__name__ not in kit.__all__:
-            kit.__all__.append(cls.__name__)
 
 
 def register_models() -> None:

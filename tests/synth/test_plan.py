@@ -179,7 +179,7 @@ def test_references_and_pairs_are_balanced_in_each_source(
 
 def test_types_and_severities_are_balanced_and_each_degradation_is_shown() -> None:
     for per_image in (6, 8, 12):
-        asked = rows(plan_of(some(420), per_image=per_image), "QA")
+        asked = rows(plan_of(some(210), per_image=per_image), "QA")
         for axis, values in (("question_type", KINDS), ("severity", ("none", "mild", "severe"))):
             counts = Counter(row[axis] for row in asked)
             assert set(counts) == set(values)
