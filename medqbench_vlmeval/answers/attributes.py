@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from medqbench_vlmeval.answers.conclusion import image_references
-from medqbench_vlmeval.answers.plain import description_sentences, ends_of
+from medqbench_vlmeval.answers.plain import any_of, description_sentences, ends_of
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,7 @@ ATTRIBUTES = tuple(
 )
 GOOD_WORDS, BAD_WORDS = _pattern(_WORDS["good words"]), _pattern(_WORDS["bad words"])
 # Absence, in front of a word: 'no', 'free of'. What is negligible is as good as absent.
-_ABSENCE = re.compile(
-    r"(?i)\b(?:no|without|free (?:of|from)|absence of|lack(?:s|ing)? (?:of )?|devoid of|neither|nor|negligible|minimal"
-    r"|little|hardly any|zero|absent)\b"
-)
+_ABSENCE = re.compile(rf"(?i)\b(?:{any_of('attributes absence')})\b")
 _NEGATION = re.compile(r"(?i)\b(?:not|never|isn't|aren't|doesn't|don't|hardly|barely)\b(?! only)")
 _LESS = re.compile(r"(?i)\b(?:less|fewer|lower|reduced|weaker|smaller|decreased)\b(?: [a-z]+){0,1} $")
 _ABSENT_BEHIND = re.compile(
@@ -58,10 +55,7 @@ _ABSENT_BEHIND = re.compile(
     r"|^[ -]free\b|^ (?:levels? )?(?:is|are|remains?) (?:very )?low\b"
 )
 # What ends the reach of an absence: a verb or a turn of the sentence.
-_BREAK = re.compile(
-    r"(?i)\b(?:is|are|was|were|shows?|has|have|exhibits?|appears?|remains?|but|however|though|although|yet|while|whereas"
-    r"|with|due|because|except)\b|[;:.]"
-)
+_BREAK = re.compile(rf"(?i)\b(?:{any_of('attributes break')})\b|[;:.]")
 _TURN = re.compile(r"(?i)\b(?:but|however|though|although|yet|and|while|whereas)\b|[,;:.]")
 _CLAUSE_END = re.compile(r"(?i)[,;:.()]|\b(?:but|however|while|whereas|although|though|and|with)\b")
 _IN_IMAGE = re.compile(r"(?i)^\W{0,2}(?:[a-z]+ ){0,3}(?:in|of|within|on) (?:the )?$")
@@ -70,14 +64,9 @@ _OBJECT = re.compile(
 )
 _QUALITY_WORD = re.compile(rf"(?i)\b(?:(?P<bad>{BAD_WORDS})|(?P<good>{GOOD_WORDS}))\b")
 # How much a degradation weighs: the burden that decides whether description and conclusion fit.
-_STRENGTHS = {
-    3: r"sever\w+|heav(?:y|ily)|strong(?:ly)?|significant(?:ly)?|mark(?:ed|edly)|pronounced|extensive"
-    r"|substantial(?:ly)?|excessive(?:ly)?|extreme(?:ly)?|major|serious(?:ly)?|prominent|considerabl[ey]|obvious(?:ly)?"
-    r"|very|highly",
-    1: r"slight(?:ly)?|mild(?:ly)?|minor|subtle|faint|little|small|light(?:ly)?|a bit|somewhat|low[ -]level|few|weak",
-    2: r"moderate(?:ly)?|noticeable|some|visible|partial(?:ly)?",
-}
-_STRENGTH_WORDS = [(weight, re.compile(rf"(?i)\b(?:{words})\b")) for weight, words in _STRENGTHS.items()]
+_STRENGTH_WORDS = [
+    (weight, re.compile(rf"(?i)\b(?:{any_of(f'attributes strength {weight}')})\b")) for weight in (3, 1, 2)
+]
 _DEFAULT_STRENGTH = 2
 _NEEDS_SIDE = "structures"  # Without a side it says nothing: every description speaks of structures.
 _REACH = 60

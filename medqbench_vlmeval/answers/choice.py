@@ -24,7 +24,7 @@ from medqbench_vlmeval.answers.options import (
     read_item,
     read_whole,
 )
-from medqbench_vlmeval.answers.plain import CLOSE, OPEN
+from medqbench_vlmeval.answers.plain import CLOSE, OPEN, any_of
 from medqbench_vlmeval.types import Answer
 
 EMPTY = "empty"
@@ -191,11 +191,7 @@ _FINDERS: tuple[Callable[[str, OptionSet], Iterator[Claim]], ...] = (
     claims.named,
     claims.changed,
 )
-_CORRECTION = re.compile(
-    r"(?i)\b(?:actually|wait|correction|on second thought|reconsider\w*|scratch that|rather|let me correct|edit:"
-    r"|update:|revis(?:e|ed|ing)|changed? my (?:mind|answer)|upon (?:re-?examination|closer|further|reflection)"
-    r"|on closer|looking again|I was wrong|mistake\w*|no,)"
-)
+_CORRECTION = re.compile(rf"(?i)\b(?:{any_of('choice correction')})")
 
 
 def _find_claims(text: str, options: OptionSet) -> list[Claim]:

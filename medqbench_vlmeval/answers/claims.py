@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medqbench_vlmeval.answers.options import SEVERAL, OptionSet, Reading, answer_at, letter_at, own_text_at, read_whole
-from medqbench_vlmeval.answers.plain import CLOSE, OPEN, may_say
+from medqbench_vlmeval.answers.plain import CLOSE, OPEN, any_of, may_say
 
 STRONG, WEAK = 2, 1
 
@@ -27,15 +27,12 @@ class Claim:
     rule: str
 
 
+# After a full stop a new sentence begins, whose 'not' is about something else.
 _REJECTED = re.compile(
-    # After a full stop a new sentence begins, whose 'not' is about something else.
     r"(?i)(?:[)\]\"':]*\s*(?:\([^()\n]{0,40}\)|(?-i:(?!The |This |That |There )[A-Z][a-z]{2,}(?: [a-z]+){0,2}?))??\s*"
-    r"|[)\]\"']*\.\s*(?=is\b|incorrect|wrong|✗|✘|❌))(?:(?:is|are|was|were|seems?"
-    r"|appears?|would be|looks?|can be|can also be|could be|is also|must be|should be|does|do|did)?\s*"
-    r"(?:also |clearly |likely |probably |therefore |thus |definitely |simply |quite |very |less |more )*"
-    r"(?:not\b|n't|isn't|doesn't|wasn't|can't|cannot|incorrect|wrong|false|ruled out|eliminated|excluded"
-    r"|discarded|unlikely|out\b|implausible|likely wrong|inconsistent|inappropriate|less likely|irrelevant)|不|错|✗"
-    r"|でも|では?(?:な[いく]|ありません)|じゃな|是(?:错|錯|不)|有误|[가이은는]?\s*(?:아니|아닙|아닌)|değil|✘|❌)"
+    r"|[)\]\"']*\.\s*(?=is\b|incorrect|wrong|✗|✘|❌))"
+    rf"(?:(?:{any_of('claims is')})?\s*(?:{any_of('claims adverbs')})*(?:{any_of('claims not right')})"
+    r"|不|错|✗|でも|では?(?:な[いく]|ありません)|じゃな|是(?:错|錯|不)|有误|[가이은는]?\s*(?:아니|아닙|아닌)|değil|✘|❌)"
 )
 # 'A. User-friendly would not fit', 'B. usable but does not apply'
 _STRUCK_OUT = re.compile(
@@ -50,9 +47,7 @@ LETTER_THERE = re.compile(
     r"|\.[A-Za-z])"
 )
 NEGATOR_BEFORE = re.compile(
-    r"(?i)(?:\b(?:not|n't|isn't|nor|neither|never|rules? out|ruling out|ruled out|eliminates?|eliminating|excludes?"
-    r"|excluding|reject(?:s|ing)?|than|instead of|unlike|except|if|whether|without|over|discard|consider(?:ed"
-    r"|ing)?|thought|between|no longer|either|about|against)\s+(?:(?:option|choice|answer|the|be|is|it|was|it's"
+    rf"(?i)(?:\b(?:{any_of('claims negator before')})\s+(?:(?:option|choice|answer|the|be|is|it|was|it's"
     r"|for)\s+)*|[^\w\s]n't\s+|(?<![^\W_])(?:nicht|niet|не|nie|pas|não é|non è|no es)\s+"
     r"|(?:不是|并非|並非|不选|不選|[^一-鿿]?不|排除)\s*)[(\[\"']*\Z"
 )
@@ -120,11 +115,7 @@ def asserted_at(text: str, start: int, options: OptionSet, *, allow_text: bool =
 # Conditions on the choice, not on the image, do not weaken it: 'if I had to choose, B'.
 _ABOUT_THE_CHOICE = (
     r"(?:(?:(?:I|we|you|one)\b(?:'m|'d|'re)?\s*(?:am |are |is |were |was |really |absolutely )*"
-    r"(?:had|have|has|must|need|needed|forced|want|wanted|insist|asked?|only|can only|could only|may|not mistaken|to"
-    r"|look|consider|compare|take|zoom|understand|remember|correct|right|guess|choose|pick)\b)"
-    r"|forced|pressed|pushed|asked|anything|need(?:ed)?\b|required|necessary|only one"
-    r"|a (?:single|choice|letter|guess|decision)"
-    r"|one (?:option|answer|letter|must|has|of)|so\b|not\b|any\b|there (?:is|must be|has to be) only|nothing else)"
+    rf"(?:{any_of('claims about the choice')})\b)|{any_of('claims forced')})"
 )
 CHOICE_CONDITION = re.compile(rf"(?i)\bif\s+{_ABOUT_THE_CHOICE}[^.;:!?\n]{{0,60}}?:")
 _IF = (
@@ -173,12 +164,7 @@ def without_alternatives(text: str, claimed: list[Claim]) -> list[Claim]:
 
 
 # Stated answers: in a box, behind a keyword, behind a verb of choosing.
-_KEYWORD = re.compile(
-    r"(?i)(?<![A-Za-z])(?:answer|ans|choice|option|letter|selection|verdict|conclusion|response|prediction|guess"
-    r"|decision|pick|final grade|judg(?:e)?ment|solution|result|correction|description|match|classification|assessment"
-    r"|rating|output|best|correct|choose|chosen|sol|level|category|class|severity|quality|grade|label"
-    r"|degradation)(?![A-Za-z])[\"']?"
-)
+_KEYWORD = re.compile(rf"(?i)(?<![A-Za-z])(?:{any_of('claims keyword')})(?![A-Za-z])[\"']?")
 # Keywords that name an answer only before a colon, and those whose answer is weak as well.
 _COLON_KEYS = "correct choose chosen sol level category class severity quality grade label degradation"
 _COLON_ONLY = frozenset(_COLON_KEYS.split())
@@ -189,10 +175,7 @@ _KEY_BRIDGE = re.compile(
     r"|thus|then|clearly)?\s*[:\-]*|[:=→]+|\s-+>?)|\s*->|[ \t]*\?|[ \t]*(?=\n)|\.\s+(?=[A-Z](?![A-Za-z0-9]))|\s*>)\s*"
 )
 _DIRECT = re.compile(r"[ \t]*(?=[(\[\"']?[A-Z](?![A-Za-z0-9]))")
-_UNSURE = re.compile(
-    r"(?i)\b(?:not|cannot|can't|isn't|won't|wouldn't|could|might|may|either|if|whether|between|incorrect|wrong|n't"
-    r"|never|than|one of|rul\w+ out|exclude|eliminate|discard|doubt\w*|least|avoid)\b|n't"
-)
+_UNSURE = re.compile(rf"(?i)\b(?:{any_of('claims unsure')})\b|n't")
 _SUPPOSED_IF = re.compile(
     r"(?i)\b(?:if|whether|assuming|suppose|supposing|unless|incorrect|wrong|(?<!at )least|worst|nothing"
     r"|don't think|not sure|unsure|possible|could be that)(?: [\w']+){0,4} \Z"
@@ -280,24 +263,11 @@ def chosen(text: str, options: OptionSet) -> Iterator[Claim]:
 
 # Letters that a reply concludes, calls right, ticks or names: weaker than a stated answer.
 _CONNECTOR = re.compile(
-    r"(?i)(?:(?<![A-Za-z])(?:so|therefore|thus|hence|consequently|accordingly|wait|actually|no|finally|ultimately"
-    r"|then|leaves(?: us with)?|leaving(?: us with)?|left with"
-    r"|must be|points? to|pointing to|suggests?|suggesting|indicates?|indicating|matches|corresponds? to"
-    r"|consistent with|fits|best described (?:as|by)|making it|probably|likely|on second thought"
-    r"|but|it's|it is|that's|that would be|would be|correction|settle for|classif\w+ (?:it |this |this image )?as"
-    r"|rated? (?:as|it|this)?|rather|instead|maybe|perhaps"
-    r"|of the [\w ]{0,20}options(?: given| provided| listed)?|hmm|ok|okay|sure|question)(?![A-Za-z])"
-    r"|→|=>|->|∴|因此|所以|故)"
-    r"[,:.!\s\-]{0,4}(?:the image is |this is |it is |it's |it must be |we have |that is |to be )?"
+    rf"(?i)(?:(?<![A-Za-z])(?:{any_of('claims connector')})(?![A-Za-z])|→|=>|->|∴|因此|所以|故)"
+    rf"[,:.!\s\-]{{0,4}}(?:{any_of('claims subject')})?"
 )
-_TEXT_VERDICT = re.compile(
-    r"(?i)(?:so|therefore|thus|hence|actually|finally|wait|no|then|looking closely|it does\.|consequently|ultimately"
-    r"|overall)[\s,.:!\-]*\Z"
-)
-_CLAUSE_END = re.compile(
-    rf"[)\]\"']*\s*(?:\Z|[.,;!\n:\-({OPEN}]|(?:because|since|as|due|given|is (?:the )?(?:correct|right|best|most)"
-    rf"|it is|fits|best|matches|for|again|describes)\b)"
-)
+_TEXT_VERDICT = re.compile(rf"(?i)(?:{any_of('claims text verdict')})[\s,.:!\-]*\Z")
+_CLAUSE_END = re.compile(rf"[)\]\"']*\s*(?:\Z|[.,;!\n:\-({OPEN}]|(?:{any_of('claims clause end')})\b)")
 # What stands before a connector where the letter after it is one of several, only possible, or another thing.
 _NOT_CONCLUDED = re.compile(
     r"(?i)\bor[\s,]*\Z|\b(?:could|might|may|can|if|whether|not|n't|wouldn't|cannot) (?:be |also |well )*\Z"
@@ -306,24 +276,14 @@ _NOT_CONCLUDED = re.compile(
 _RIGHT = re.compile(
     r"(?<![A-Za-z0-9À-ɏ_'.\-])(?P<letter>[A-Z])(?![A-Za-z0-9À-ɏ_])[)\]\"']*(?:\s*\([^()\n]{0,40}\)"
     r"|[.:]\s?[\w\- ]{1,40}?)?,?\s*"
-    r"(?:it is\b(?!\s*\w)|(?:is|seems|appears(?: to be)?|must be|would be|looks|remains)\s+(?:(?:the|clearly"
-    r"|definitely|likely|probably|most|also|my|therefore|thus|indeed|to be|a|only|best|more)\s+)*"
-    r"(?:correct|right|best|better|answer|appropriate|accurate|suitable|true|plausible|closest|likely|option"
-    r"|choice|consistent with|remaining|left|one\s+(?:left|remaining|that))\b(?![\w ]{0,30}\b(?:incorrect|wrong)\b)"
-    r"|(?:fits|best|matches|comes closest|correctly|accurately|most closely|most accurately)\b"
-    r"(?!\s+(?:if|when))|✓|✔|✅)"
+    r"(?:it is\b(?!\s*\w)|(?:is|seems|appears(?: to be)?|must be|would be|looks|remains)\s+"
+    rf"(?:(?:{any_of('claims right before')})\s+)*(?:{any_of('claims right')})\b"
+    rf"(?![\w ]{{0,30}}\b(?:incorrect|wrong)\b)|(?:{any_of('claims right verb')})\b(?!\s+(?:if|when))|✓|✔|✅)"
 )
 # Things that a letter names: 'region C', 'image B', 'grade C'.
 NOT_AN_OPTION = re.compile(
-    r"(?i)(?:vitamin|grade|image|images|figure|fig\.|type|types|hepatitis|plan|panel|class|group|segment|phase|level"
-    r"|stage|series|view|point|region|arrow|label|slide|part|section|patient|step|scan|table|case|area|influenza"
-    r"|\b(?:plane|slice|protocol|section|view|sequence|phase|panel|group|case|patient|scanner|site|window|region|zone"
-    r"|hospital|cent(?:er|re)|clinic|machine|device|vendor|system|station|room|subject|volunteer|specimen|sample|block"
-    r"|study|exam|examination|session|visit|cohort|dataset|subset|batch|fold|frame|volume|layer|channel|lead|probe"
-    r"|coil|kernel|filter|detector|position|location|row|column|quadrant|lobe|lesion|vessel|structure|marker|landmark"
-    r"|appendix|chapter|exhibit|setting|mode|reader|observer|annotator)s?"
-    r"|°|(?:figure|fig|panel|protocol|plate|table|slot|scanner|sequence|patient|plane|slice|series|view"
-    r"|section|site|zone|group|phase)\s*:)\s*(?:[A-Z]\s*(?:,|and\b|or\b|to\b|&|/)\s*){0,3}[\"']?\Z"
+    rf"(?i)(?:{any_of('claims named by a letter')}|\b(?:{any_of('claims things')})s?|°"
+    rf"|(?:{any_of('claims things before a colon')})\s*:)\s*(?:[A-Z]\s*(?:,|and\b|or\b|to\b|&|/)\s*){{0,3}}[\"']?\Z"
 )
 # 'none of A-D is correct', 'neither option A nor B is right'
 _NONE_OF = re.compile(
@@ -336,11 +296,7 @@ _NAMED = re.compile(
     r"|buchstabe)\s*[(\[\"']*(?P<letter>[A-Z])(?![A-Za-z0-9]|-\w)"
 )
 # A named option that is looked at, or only possible.
-_LOOKED_AT = re.compile(
-    r"(?i)\b(?:if|given|suppose|assume|assuming|try|test|consider|look at|examine|evaluate|check|analy[sz]e|start with"
-    r"|begin with|let me check|what about"
-    r"|might|could be|would)\b[^.\n]{0,30}\Z"
-)
+_LOOKED_AT = re.compile(rf"(?i)\b(?:{any_of('claims looked at')})\b[^.\n]{{0,30}}\Z")
 
 
 def concluded(text: str, options: OptionSet) -> Iterator[Claim]:
@@ -434,17 +390,12 @@ def named(text: str, options: OptionSet) -> Iterator[Claim]:
 # Answers that replace others.
 _OLD = r"(?:(?:option\s+|choice\s+)?[(\[\"']*[A-Z](?![A-Za-z0-9])[)\]\"']*|it|this|that|there)"
 _CHANGE = re.compile(
-    r"(?i)\b(?:chang(?:e|ed|ing)|revis(?:e|ed|ing)|switch(?:ed|ing)?|updat(?:e|ed|ing)|amend(?:ed|ing)?"
-    r"|correct(?:ed|ing)?|alter(?:ed|ing)?|mov(?:e|ed|ing)|shift(?:ed|ing)?|flip(?:ped|ping)?)\s+"
-    r"(?P<what>(?:(?:my|the|this|that|it|our|own|final|initial|first|previous|earlier|original|answer|choice"
-    rf"|selection|response|verdict|pick|vote|assessment|mind|over|away|from\s+{_OLD}|from\s+[^.,;:\n]{{1,40}}?(?=\s+to\b))\s*){{0,6}})"
+    rf"(?i)\b(?:{any_of('claims change')})\s+"
+    rf"(?P<what>(?:(?:{any_of('claims an answer')}|from\s+{_OLD}|from\s+[^.,;:\n]{{1,40}}?(?=\s+to\b))\s*){{0,6}})"
     r"(?:\bto\b|\binto\b|:)\s*"
 )
 # A change that is asked about, refused or only thought of.
-_NO_CHANGE = re.compile(
-    r"(?i)\b(?:not|never|no|n't|should|if|whether|could|might|may|would|without|nothing|unless|can't|cannot|want(?:ed)?"
-    r"|tempted|hesitat\w+|considered|refuse)\b|n't\b"
-)
+_NO_CHANGE = re.compile(rf"(?i)\b(?:{any_of('claims no change')})\b|n't\b")
 # It is the answer that changes, not something in the image: 'the window was shifted from A to B'.
 _OF_THE_ANSWER = re.compile(
     r"(?i)\b(?:I|we|me|us|my|our|let|answer|choice|selection|response|verdict|pick|vote|assessment|mind)\b"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from medqbench_vlmeval.answers.plain import description_sentences, ends_of
+from medqbench_vlmeval.answers.plain import any_of, description_sentences, ends_of
 from medqbench_vlmeval.benchmark import QUALITY_LEVELS, Task
 
 _NOUN = r"(?:image|picture|scan|photo(?:graph)?|slide|frame|figure|img|panel)"
@@ -34,24 +34,10 @@ def image_references(sentence: str) -> list[tuple[int, int, int]]:
     return sorted(references)
 
 
-_LEVELS = {
-    "reject": r"reject(?:ed|able|ion)?|unusable|un-usable|poor(?:er)?|very low|low(?:er)?|bad|unacceptable|inadequate"
-    r"|insufficient|non-?diagnostic|undiagnostic|unsatisfactory|terrible|inferior|discard(?:ed)?",
-    "usable": r"usable|useable|acceptable|fair|moderate(?:ly good)?|adequate|medium|average|suboptimal|sub-optimal"
-    r"|passable|mediocre|satisfactory|intermediate|tolerable|sufficient|limited",
-    "good": r"good|excellent|high(?:er)?|great|very good|optimal|superb|outstanding|superior|perfect",
-}
+_LEVELS = {level: any_of(f"conclusion {level}") for level in QUALITY_LEVELS}
 _LEVEL = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in _LEVELS.items()), re.IGNORECASE)
 # Words between 'quality is' and the level. What is not here ('affected by low contrast') leads to no level.
-_BETWEEN = (
-    r"(?:(?:is|are|be|being|as|was|remains?|appears?|seems?|looks?|to|can|could|should|would|will|may|must|considered"
-    r"|rated|deemed|judged|graded|classified|assessed|evaluated|described|categorized|regarded|concluded|of|a|an|the|in"
-    r"|at|best|this|image|scan|picture|level|grade|very|quite|rather|fairly|generally|overall|still|only|just|barely"
-    r"|marginally|clear|clearly|definitely|mostly|relatively|somewhat|borderline|therefore|thus|hence|however|also"
-    r"|diagnostically|it|slide|technically|photo|photograph|quality|for|diagnosis|diagnostic|purposes|use|conclusion"
-    r"|final|verdict|sum|i|we)|(?P<negated>not|no longer|never|isn't|cannot|can't|n't|far from|neither|less than"
-    r"|hardly))"
-)
+_BETWEEN = f"(?:(?:{any_of('conclusion between')})|(?P<negated>{any_of('conclusion negated')}))"
 _ANCHORED = re.compile(
     r"(?i)\bquality\b(?:[^.!?:]{0,60}?)(?:\bis\b|\bas\b|\bbe\b|\bremains?\b|\bappears?\b|\bseems?\b|:|=|-)\s*"
     rf"(?:{_BETWEEN}[\s,:]+){{0,8}}\(?(?=(?P<level>[a-z-]+))"
@@ -74,16 +60,10 @@ _RATED = re.compile(
 )
 _WORDS = "|".join(_LEVELS.values())
 _NEITHER = re.compile(rf"(?i)\bneither (?P<one>{_WORDS}) nor (?P<other>{_WORDS})\b")
-_ALONE = re.compile(
-    r"(?i)(?:(?:overall|conclusion|final|quality|verdict|answer|assessment|judge?ment|rating|grade|result|level"
-    rf"|therefore|thus|so|in)[\s,:.=–—-]*){{0,4}}(?:{_LEVEL.pattern})[\s.!)]*"
-)
+_ALONE = re.compile(rf"(?i)(?:(?:{any_of('conclusion alone')})[\s,:.=–—-]*){{0,4}}(?:{_LEVEL.pattern})[\s.!)]*")
 _NEXT_LEVEL = re.compile(rf"(?i)\s?(?:/|,|or|to|and)\s?(?:/|or|and)?\s?(?:{_LEVEL.pattern})")
 # 'low contrast' behind 'the quality is': the word is about a property and not the level.
-_OTHER_NOUN = re.compile(
-    r"(?i)^\s(?!quality|image|level|overall)(?:[a-z]+\s)?"
-    r"(?:contrast|noise|resolution|sharpness|illumination|brightness|dose|detail|focus)\b"
-)
+_OTHER_NOUN = re.compile(rf"(?i)^\s(?!quality|image|level|overall)(?:[a-z]+\s)?(?:{any_of('conclusion other noun')})\b")
 
 _BETTER = re.compile(
     r"(?i)\b(?:better|superior|preferable|preferred|best|(?:high|great)(?:er|est)[ -](?:[a-z]+ ){0,2}(?=quality)"
@@ -98,20 +78,13 @@ _CHOOSES = re.compile(
     r"(?i)\b(?:outperforms?|surpass(?:es)?|exceeds?|wins?|winner|favou?r of|prefer(?! not)|choose|select)\b"
 )
 _QUALITY_NEXT = re.compile(
-    r"(?i)^[\s,]*(?:(?:in|of)\b\s?)?(?:the |its )?(?:overall |general |total |image |diagnostic |technical |visual "
-    r"|perceptual ){0,3}"
+    rf"(?i)^[\s,]*(?:(?:in|of)\b\s?)?(?:the |its )?(?:{any_of('conclusion quality next')}){{0,3}}"
     r"(?:quality\b|than\b|one\b|image\b|images\b|choice\b|option\b|of the two\b|to\b|is\b|:|$|[.,;!)(]"
     r"|overall\b|for\b|compared\b|over\b|scan\b|because\b|since\b|as\b|due\b|and\b|with\b)"
 )
-_SAME = re.compile(
-    r"(?i)\b(?:comparable|equal(?:ly)?|similar|same|identical|equivalent|indistinguishable|no (?:clear|significant"
-    r"|noticeable|visible)?\s?(?:difference|preference|winner)|neither)\b"
-)
+_SAME = re.compile(rf"(?i)\b(?:{any_of('conclusion same')})\b")
 _NOT = re.compile(r"(?i)(?:\b(?:not|never|no|isn't|doesn't|hardly)\b|n't)(?:\s[a-z]+){0,3}\s$")
-_OBJECT = re.compile(
-    r"(?i)\b(?:than|compared (?:to|with)|relative to|unlike|over|versus|vs\.?|against|in contrast to"
-    r"|from)\s(?:the\s|that of\s|that in\s)*$"
-)
+_OBJECT = re.compile(rf"(?i)\b(?:{any_of('conclusion object')})\s(?:the\s|that of\s|that in\s)*$")
 _LABEL_ONLY = re.compile(
     r"(?i)^(?:[^:]{0,60}:)?\s?(?:(?:therefore|thus|so|overall|hence|answer|conclusion|it is|it's)[\s,]+){0,2}"
     r"(?:the\s)?$"

@@ -17,20 +17,15 @@ from pathlib import Path
 
 from medqbench_vlmeval.answers.claims import STRONG, Claim, asserted_at
 from medqbench_vlmeval.answers.options import OptionSet, Reading, letter_at
-from medqbench_vlmeval.answers.plain import may_say
+from medqbench_vlmeval.answers.plain import any_of, may_say
 
 _STATED = re.compile(
-    r"(?i)(?:Antwort|Lösung|Respuesta|Réponse|Risposta|Resposta|Đáp án|Cevap|Odpowiedź|Jawaban|Antwoord|Svaret|Svar"
-    r"|Vastaus|Răspuns(?:ul)?|Válasz"
-    r"|Odpověď|Ответ|Відповідь|الإجابة|الاجابة|الجواب|उत्तर|คำตอบ|Απάντηση|תשובה)(?![^\W\d_])"
-    r"(?P<words>[^.\n;?!:=]{0,40}?)(?:(?<![^\W_])(?:ist|lautet|es|est|é|è|é a|là|adalah|jest|är|is|este|هي|هو|है"
-    r"|คือ)(?![^\W_])|[:=—]|\s-\s|(?=\s[(\[]?[A-Z](?![^\W_])))\s*"
+    rf"(?i)(?:{any_of('glossary stated')})(?![^\W\d_])(?P<words>[^.\n;?!:=]{{0,40}}?)"
+    rf"(?:(?<![^\W_])(?:{any_of('glossary is')})(?![^\W_])|[:=—]|\s-\s|(?=\s[(\[]?[A-Z](?![^\W_])))\s*"
 )
 # What begins the names in _STATED that are ASCII throughout.
 _LATIN_STEMS = ("antwo", "respuesta", "risposta", "resposta", "cevap", "jawaban", "svar", "vastaus")
-_NOT_STATED = re.compile(
-    r"(?i)(?<![^\W_])(?:nicht|keinesfalls|no|não|non|n'est|n|pas|не|nie|niet|không|ليس|ليست|नहीं|δεν|nu|ikke|inte)(?![^\W_])"
-)
+_NOT_STATED = re.compile(rf"(?i)(?<![^\W_])(?:{any_of('glossary not stated')})(?![^\W_])")
 _CJK = re.compile(
     r"(?P<neg>[不没非]\s*|排除\s*)?(?:答案|正解|解答|答え|回答|正确选项|最终选择|结论|정답|답변|답|答|选择|選擇|应选|故选|因此选|所以选|选|選|选项|選項|判断为|应为|認為是|认为是|應為)"
     r"[^\n。.;?不A-Za-z]{0,12}?[\s(\[\"']*(?P<letter>[A-Z])(?![A-Za-z0-9])"

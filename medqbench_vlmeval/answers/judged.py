@@ -16,27 +16,13 @@ from dataclasses import dataclass
 from medqbench_vlmeval.answers import mentions
 from medqbench_vlmeval.answers.claims import CONDITION_CUES, hypothetical, negated, struck_out
 from medqbench_vlmeval.answers.options import DISAGREE, SEVERAL, OptionSet, Reading, letter_of
-from medqbench_vlmeval.answers.plain import sentence_spans
+from medqbench_vlmeval.answers.plain import any_of, sentence_spans
 
 # What judges: comparatives, superlatives and words of choosing, fitting and concluding.
-_JUDGES = re.compile(
-    r"(?i)\b(?:most|best|better|closest|closer|nearest|nearer|\w{3,}er\s+than|more\s+\w+|correct|suitable"
-    r"|(?:would|will|can|must|to|I)\s+(?:choose|select|pick|go with|say|lean)|fits?|match(?:es)?|similar"
-    r"|correspond(?:s|ing)?|missing (?:part|piece|portion|corner)|shares?|likely|answer|consistent with|suggests?"
-    r"|indicates?|conclu\w+|therefore|thus|hence|appears to be|seems to be|is (?:called|named|known as)|moving)\b"
-    r"|'d say\b"
-)
-_CONCLUDES = re.compile(
-    r"(?i)\A\W*(?:therefore|thus|hence|so\b|consequently|overall|in (?:conclusion|summary|short)|to (?:conclude"
-    r"|sum up)"
-    r"|conclusion|final(?:ly)?\b|based on|given\b|considering|from (?:this|these)|as a result|among the|comparing th"
-    r"|(?:of|between) the (?:two|three|four)|this (?:means|indicates|suggests|leaves|makes)|which means)"
-)
+_JUDGES = re.compile(rf"(?i)\b(?:{any_of('judged judges')})\b|'d say\b")
+_CONCLUDES = re.compile(rf"(?i)\A\W*(?:{any_of('judged concludes')})")
 # Behind these, a sentence speaks of the other options.
-_CONTRAST = re.compile(
-    r"(?i)[,;\s]\s*(?:whereas|while|though|although|even though|in contrast|by contrast|on the other hand|unlike"
-    r"|as opposed to|rather than|instead of|in comparison|compared (?:to|with)|than|but not)\b"
-)
+_CONTRAST = re.compile(rf"(?i)[,;\s]\s*(?:{any_of('judged contrast')})\b")
 _OF_OTHERS = re.compile(
     r"(?i)\A\W*(?:(?:in|by) contrast|on the other hand|conversely|meanwhile|in comparison"
     r"|(?:the )?(?:other|remaining)\b(?! hand))|\A[^.]{0,60},\s*(?:on the other hand|(?:in|by) contrast|conversely)\b"
@@ -48,21 +34,10 @@ _CONCEDED = re.compile(
 # A sentence whose subject is an option only says what it shows.
 _DESCRIBES = re.compile(
     r"(?i)\A[)\]\"']*(?:\s(?:image|picture|photo|scan|one|option))?,?\s*(?:also |only |simply |clearly |again "
-    r"|similarly |likewise |, like [^,]{0,40}, )*"
-    r"(?:shows?|depicts?|features?|displays?|contains?|presents?|illustrates?|portrays?|captures?|includes?"
-    r"|(?:ha[sd]|have)(?! (?:the|a|far|much|clearly|slightly) (?:better|best|most|more|higher|highest|greater"
-    r"|sharper|lower|lowest|fewer|fewest|less)\b)"
-    r"|focus\w*|consists?|exhibits?|describes?|represents?|demonstrates?|looks like|appears to (?:show|have|depict)"
-    r"|is (?:an?|on|at|in|located|placed|near|also|painted|characterized|composed|positioned|above|below|similar to"
-    r" the)\b|are\b|was\b)"
+    rf"|similarly |likewise |, like [^,]{{0,40}}, )*(?:{any_of('judged describes')})"
 )
 _JOINED = re.compile(r"(?i)\W{0,4}(?:and|or|as well as|nor|,|/)\W{0,3}(?:the |option |choice |image |point )?\W*")
-_UNDECIDED = re.compile(
-    r"(?i)\b(?:either|neither|nor|whether|(?:all|none|both|any|each) of|all (?:the|four|three|options|images)"
-    r"|both|unless"
-    r"|equally|not possible|impossible|cannot|can't|unable|depend\w*|let's|we need to|determine (?:which|whether"
-    r"|the))\b"
-)
+_UNDECIDED = re.compile(rf"(?i)\b(?:{any_of('judged undecided')})\b")
 # A conclusion that chooses nothing.
 _NONE_CHOSEN = re.compile(
     r"(?i)\b(?:neither|either|none of|all (?:of|the|four|three|options|images)|equally|not possible|impossible"

@@ -6,19 +6,14 @@ import re
 from dataclasses import dataclass, replace
 
 from medqbench_vlmeval.answers.options import SEVERAL, YES_OR_NO, OptionSet, Reading, letter_of
-from medqbench_vlmeval.answers.plain import sentences
+from medqbench_vlmeval.answers.plain import any_of, sentences
 
 _CLAUSE = re.compile(
     r"(?i)[.;:!?\n]|\bbut\b|\bhowever\b|\binstead(?! of)\b|\brather(?! than)\b|\bwhile\b|\balthough\b|\bso\b"
     r"|\band (?:should|must|needs?|has to|therefore|thus|it|instead|hence)\b|\b(?:suggests?|indicates?|points? to"
     r"|leaves?|confirms?|means|implies)\b|不过|但|而是|主要|, (?:it|there|I|the|this) "
 )
-_NEGATOR = re.compile(
-    r"(?i)\b(?:no|not(?! only)|without|never|neither|nor|cannot|free (?:of|from)|absence of|lack(?:s|ing)?(?: of)?"
-    r"|rather than|instead of|rul(?:e|es|ed|ing) out"
-    r"|exclud\w+|wrong to (?:call|say|speak)|unlike|than|compared (?:to|with)|as opposed to|less|absent|avoid\w*"
-    r"|opposed to|no need to|kein\w*|sans|sin|нет|без)\b|n't\b|没有|沒有|无|無|不是|并非|不"
-)
+_NEGATOR = re.compile(rf"(?i)\b(?:{any_of('mentions negator')})\b|n't\b|没有|沒有|无|無|不是|并非|不")
 _IDIOM = re.compile(r"(?i)\bno (?:doubt|question)\b|\bnot only\b|[(:]\s*no\b(?=\s*[),;])")
 # What takes back an option that is a negation itself: 'not a case of no blur'.
 _NOT_NONE = re.compile(
@@ -30,25 +25,15 @@ _THERE_IS_NO = re.compile(
     r"(?i)(?:\b(?:no|without|free (?:of|from)|absence of|lack(?:s|ing)?(?: of)?)|(?:n't|\bnot)\s+(?:see|show|have"
     r"|exhibit|contain|any|display|suffer)\w*)\b(?!\s+(?:need|longer))[^.;:]*\Z"
 )
-_HEDGE = re.compile(
-    r"(?i)\b(?:if|whether|might|may|could|possibly|perhaps|either|or|options? (?:are|is|include|such as|like)"
-    r"|considering|consider (?!(?:this|the|it)\b)|such as|(?:to|I) (?:determine|tell|assess)|types? of \w+ such as|e\.g"
-    r"|candidates?|between(?!.{0,100}\b(?:is|are|was|were|shows?|looks?|appears?|seen|has|have)\b)|check(?:ing)? for"
-    r"|look(?:ing)? for)\b|是否|可能"
-)
+_HEDGE = re.compile(rf"(?i)\b(?:{any_of('mentions hedge')})\b|是否|可能")
 _DENIED_AFTER = re.compile(
     r"(?i)\s*(?:artifacts?|artefacts?|is|are|was|were|does|do|did|can|could|cannot|seems?|appears?|would be"
     r"|degradation)?\s*(?:also |clearly |simply |to be |be |is |are )?"
     r"(?:not(?! only)\b|n't\b|isn't|aren't|doesn't|absent|ruled out|excluded|unlikely|no\b(?=[.,;\n]|$)|cannot"
     r"|incorrect|wrong|✗|❌)|\s*\(\s*(?:no|not|absent)\s*\)|\s*[:\-]\s*(?:no\b|not\b|none\b|absent|✗|❌)|\s*(?:不|没有)"
 )
-_LISTING = re.compile(
-    r"(?i)[\s,]*(?:(?:or|nor|and|any|visible|significant|obvious|apparent|noticeable|clear|severe|mild|image"
-    r"|merely)\b[\s,]*)*\Z"
-)
-_VERB_AFTER = re.compile(
-    r"(?i)\s+(?:is|are|can be|appears?|seems?|remains?|was|were|dominates?|exists?)\b(?!\s+(?:not|absent))"
-)
+_LISTING = re.compile(rf"(?i)[\s,]*(?:(?:{any_of('mentions listing')})\b[\s,]*)*\Z")
+_VERB_AFTER = re.compile(rf"(?i)\s+(?:{any_of('mentions verb after')})\b(?!\s+(?:not|absent))")
 # 'No noise can be seen' says that there is none.
 _PERCEIVED = re.compile(
     r"(?i)(?:\s+\w+ly)?\s+(?:can|could|may|might)\s+(?:also\s+|clearly\s+|really\s+)?be\s+(?:\w+ly\s+)?(?:seen|observed|detected|noted|found|identified"
@@ -57,10 +42,7 @@ _PERCEIVED = re.compile(
 )
 _MAY = re.compile(r"(?i)\s+(?:may|might)\b")
 # What follows a term that is explained, or a question: 'blur means ...', 'noise is often ...', 'ringing?'.
-_EXPLAINED_OR_ASKED = re.compile(
-    r"[^.!;:,\n]{0,50}\?|\s+(?:means|refers to|stands for|is defined|would|might|may|could|can|typically|usually|often"
-    r"|occurs?|(?:is|are) (?:better|worse|preferable|desirable|caused|often|usually|typically|a type))\b"
-)
+_EXPLAINED_OR_ASKED = re.compile(rf"[^.!;:,\n]{{0,50}}\?|\s+(?:{any_of('mentions explained or asked')})\b")
 _NONE_AT_ALL = re.compile(
     r"\s*(?:$|[.,;:!)\]\n]|is|are|of the (?:\w+ )?(?:art[ie]facts|degradations|distortions) (?:is|are|can be)\b)"
 )
@@ -69,10 +51,7 @@ _OR_ANOTHER = re.compile(r"\s*(?:,\s*)?or\s(?!\s*(?:other|similar))")
 _JOINED = re.compile(r"(?i)\s*(?:,|,?\s*and|,?\s*or|/)\s*")
 _QUALITIES = (("good",), ("fair",), ("poor",), ("bad",), ("excellent",), ("acceptable",), ("high",), ("low",))
 # 'good' as a verdict, not as in 'good contrast'.
-_GOOD_AFTER = re.compile(
-    r"(?i)\s+(?!quality|image|overall|enough|for|and|but|with|because|as|since|in|diagnostic|condition|level|due"
-    r"|rather|category|than|based|given|according|in|when|so|despite|without|throughout)[A-Za-z]"
-)
+_GOOD_AFTER = re.compile(rf"(?i)\s+(?!{any_of('mentions good after')})[A-Za-z]")
 _NO_SUCH = re.compile(
     r"(?i)\b(?:no|without(?: any)?|free (?:of|from)|n't (?:see|show|contain|have|exhibit)(?: any)?)\s+(?:(?:visible"
     r"|obvious|significant|apparent|noticeable|evident|clear|major|discernible|detectable|image|quality|signs? of"
@@ -174,28 +153,18 @@ def _reaches(between: str, span: re.Match[str], near: list[re.Match[str]], after
 
 REFUSAL = "refusal"
 _REFUSAL = re.compile(
-    r"(?i)(?:sorry|apologi[sz]e|unfortunately)[^.\n]{0,80}?(?:can't|cannot|unable|not able|can not|couldn't|won't"
-    r"|don't|no image|not possible)"
-    r"|\b(?:I|we)\s*(?:am |'m |'re )?(?:really |still )?(?:cannot|can't|can not|unable to|not able to|don't"
-    r"|do not|won't|not comfortable|not qualified|haven't|not in a position)\s*(?:to |be |really |feel |have "
-    r"|provide |reliably |definitively |accurately |safely )*"
-    r"(?:determin|assist|help|provid|answer|analy[sz]|view|see (?:an|any|the) (?:image|attach)|interpret|identif"
-    r"|tell|evaluat|assess|diagnos|comfortable|know|access|enough|make|offer|give|the ability|received|say"
-    r"|comment|process)\w*"
+    rf"(?i)(?:sorry|apologi[sz]e|unfortunately)[^.\n]{{0,80}}?(?:{any_of('mentions sorry')})"
+    rf"|\b(?:I|we)\s*(?:am |'m |'re )?(?:really |still )?(?:{any_of('mentions not able')})\s*"
+    rf"(?:{any_of('mentions refusal manner')})*(?:{any_of('mentions refusal')})\w*"
     r"|\bno image (?:was|is|has been|provided|attached)|(?:haven't|have not|did not|didn't) (?:included?"
     r"|attached?|provided?|uploaded?)|^as an ai\b|^I am an AI"
-    r"|\b(?:cannot|can't|could not) be (?:determined|answered|assessed)|\b(?:not sure|unsure|unclear"
-    r"|hard to (?:say|tell)|difficult to (?:say|tell|determine)|impossible to|insufficient|unknown\b)"
+    rf"|\b(?:cannot|can't|could not) be (?:determined|answered|assessed)|\b(?:{any_of('mentions not sure')})"
     r"|^cannot (?:determine|answer|tell)|^unable to|抱歉|对不起|無法|无法(?:判断|确定|提供|识别|回答|分析|看)"
     r"|不能(?:提供|判断|确定)|不确定|申し訳|できません"
 )
 _DESPITE = re.compile(r"(?i)\b(?:but|however|nevertheless|nonetheless|that said|still)\b[, ]*")
 _CONCESSION = re.compile(r"(?i)(?:^|[.\n]\s*)(?:while|although|though|even though)\b[^.\n]{0,20}\Z")
-_CONCLUDING = re.compile(
-    r"(?i)\b(?:therefore|thus|so|hence|overall|in conclusion|in summary|to sum up|to summarize|conclusion"
-    r"|consequently|actually|ultimately|best described|(?:strongly |clearly |most )?(?:indicat|suggest)\w*"
-    r"|consistent with|points? to|characteristic of|confirm\w*|classified as|wait|on balance)\b|因此|所以|综上|总之"
-)
+_CONCLUDING = re.compile(rf"(?i)\b(?:{any_of('mentions concluding')})\b|因此|所以|综上|总之")
 _LEADING_SAID = re.compile(
     rf"(?i)\W*(?:(?:well|oh|of course|sure|certainly|so|ok|okay|hmm|absolutely|indeed|based on[^,.\n]{{0,40}}"
     rf"|in this image|in the image|looking (?:at|closely)[^,.\n]{{0,30}}),?\s+)?"
@@ -208,10 +177,7 @@ _LONE_SAID = re.compile(r"(?i)\W*(yes|no|yep|nope)\W*\Z")
 _OTHER_SAID = re.compile(
     r"(?i)(?:\s*(?:/|\||,|and|or)?\s*|\W{0,5}(?:and|or)\W{0,3})(yes|no)\b(?!\s+(?:doubt|question|problem))"
 )
-_NO_MEANS_NOTHING = re.compile(
-    r"(?i)\W*no[ ,]+(?:idea|answer|problem|worries|way|image|clue|information|options?|opinion|comment|matter|doubt"
-    r"|need|one|thoughts?|conclusion|definit\w+|data|response)\b"
-)
+_NO_MEANS_NOTHING = re.compile(rf"(?i)\W*no[ ,]+(?:{any_of('mentions no means nothing')})\b")
 _SHORT_REPLY = 500
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from medqbench_vlmeval.answers.plain import CLOSE, OPEN, clean, fold, plain_answer
+from medqbench_vlmeval.answers.plain import CLOSE, OPEN, any_of, clean, fold, plain_answer
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 # Scripts that put no spaces between words: a text may be found inside a run of letters.
@@ -46,10 +46,7 @@ _GRADE_WORDS = (
     "mild moderate severe slight significant minor low high good poor usable excellent acceptable strong heavy"
 )
 _GRADES = frozenset(_GRADE_WORDS.split())
-_ADJECTIVES = (
-    r"(?:any|visible|obvious|apparent|noticeable|significant|evident|clear|discernible|detectable|signs? of"
-    r"|evidence of)\s+"
-)
+_ADJECTIVES = rf"(?:{any_of('options adjectives')})\s+"
 _NEGATIONS = frozenset({"no", "not", "none", "without", "never"})
 _BETWEEN_WORDS = r"[\W_]{1,3}"
 
@@ -302,27 +299,15 @@ REACH = 300
 
 _OPENERS = rf"[\s\"'(\[{{<:=>\-→#|,.•✅✔👉☑{OPEN}]"
 _FILLER = re.compile(
-    rf"(?i)(?:{_OPENERS}|(?:(?:most|more) (?:likely|probably|appropriate|accurate)|the|options?|choices?|letter|answer"
-    rf"|label|likely|probably|perhaps"
-    r"|maybe|clearly|definitely|indeed|therefore|thus|then|hence|still|simply|just|actually|in fact|it's|it is"
-    r"|it must be|it would be|this is|that is|that's|that would be|is|be|either way"
-    r"|opción|opção|opzione|letra|lettre|lettera|буква|вариант|la|l'|die|der|o|a letra|الخيار|الحرف)(?![^\W\d_])"
+    rf"(?i)(?:{_OPENERS}|(?:{any_of('options filler')})(?![^\W\d_])"
     r"|选项|選項|选择|選擇|选|選|是|为|為|옵션|オプション|選択肢)+"
 )
-_TEXT_FILLER = re.compile(
-    rf"(?i)(?:{_OPENERS}|(?:an?|the|there (?:is|are)|it (?:is|shows|has)|this is|that|with|some|of|by|as|due to|image"
-    rf"|shows|has|is|are"
-    r"|likely|probably|most|mainly|primarily|clearly|definitely|visible|significant|noticeable|presence of|affected by"
-    r"|degraded by|caused by)(?![^\W\d_]))+"
-)
+_TEXT_FILLER = re.compile(rf"(?i)(?:{_OPENERS}|(?:{any_of('options text filler')})(?![^\W\d_]))+")
 _LETTER = re.compile(r"([A-Za-z])(?![A-Za-z0-9À-ɏЀ-ӿ_]|['&+\-][A-Za-z0-9]|-\w|\.[a-z]|\+\+|#)")
 _SLASHED = re.compile(r"([A-Z])\s*(?:/|&|\+)\s*([A-Z])(?![A-Za-z0-9])")
 _CLOSERS = re.compile(rf"[)\]}}>\"'{CLOSE}]*")
 _ENDED = re.compile(rf"\s*(?:\Z|[.)\]:;,\"'}}!\n{CLOSE}])")
-_AFTER_A = re.compile(
-    r"\s+(?:is|was|because|since|due|and|or|but|if|again|given|seems|would|fits|best|which|based|rather|instead|not|matches"
-    r"|here|it|by|while|over|for (?:this|the)|to me)\b"
-)
+_AFTER_A = re.compile(rf"\s+(?:{any_of('options after a')})\b")
 _JOINED = (
     rf"[)\]}}>\"'.:{CLOSE}]*\s*"
     r"(?:,?\s*(?:and/or|and|or|to|through|-|as well as|along with|plus|vs\.?|y|e|et|und|oder|ou|и|или|или же)\s"
@@ -330,10 +315,7 @@ _JOINED = (
     rf"\s*(?:either |also |possibly |maybe |perhaps )?(?:options?\s|choices?\s)?[\"'(\[{OPEN}]*"
 )
 # 'B, C is wrong' and 'B, A and C are wrong' give one answer; 'B, C' and 'A and B are correct' give two.
-_NEW_SUBJECT = (
-    r"(?!\)?\.?:?\s+(?:is|was|would|because|can|cannot|could|does|do|shows?|has|have|being|seems?|appears?|fits?"
-    r"|it|best|due|looks?|represents?|describes?|refers?)\b)(?!\s*(?:不|都不|错|is|:))"
-)
+_NEW_SUBJECT = rf"(?!\)?\.?:?\s+(?:{any_of('options new subject')})\b)(?!\s*(?:不|都不|错|is|:))"
 _FURTHER = re.compile(rf"{_JOINED}([A-HJ-Z])(?![A-Za-z0-9]|'|-\w)(?!\s*(?:and|&|,)\s*[A-Z]\s+are\b){_NEW_SUBJECT}")
 _NOT = re.compile(r"(?i)\s*(?:not|neither|nor|none of|no option|nothing|isn't|never)\b")
 _BOTH = re.compile(r"(?i)\s*(?:both|either|all of|all the|multiple|any of|a combination|two)\b")
@@ -342,10 +324,7 @@ _YES_OR_NO_END = re.compile(
     rf"\s*(?:\Z|[.,;:!)\]\"'}}\n(→{CLOSE}-])|\s+(?:because|since|as|there|it|wait|indeed|the)\b"
 )
 _YES_AND_NO = re.compile(r"(?i)\s*(?:/|,|and|or)\s*(?:no|yes)\b")
-_NO_REPLY = re.compile(
-    r"(?i)no[ ,]+(?:idea|answer|problem|worries|way|image|clue|information|options?|opinion|comment|clear|matter"
-    r"|doubt|need|one|thoughts?|conclusion|definit\w+|data|response)\b"
-)
+_NO_REPLY = re.compile(rf"(?i)no[ ,]+(?:{any_of('options no reply')})\b")
 _TEXT_AND = re.compile(
     r"(?i)\s*(?:,?\s*(?:and/or|and|or|as well as|along with|plus|with)|[,/&+、]|和|或|与)\s*(?:also |some |the |an? )*"
 )

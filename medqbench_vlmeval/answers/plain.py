@@ -20,6 +20,14 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
+_WORDS = json.loads(Path(__file__).with_name("words.json").read_text(encoding="utf-8"))
+
+
+def any_of(name: str) -> str:
+    """The alternatives of a list in ``words.json``, as they stand in a pattern."""
+    return "|".join(_WORDS[name])
+
+
 HEAD = 2_500
 TAIL = 6_000
 _NEAR = 300  # characters on each side of the cut in which a sentence may end
