@@ -176,18 +176,11 @@ _KEY_BRIDGE = re.compile(
 )
 _DIRECT = re.compile(r"[ \t]*(?=[(\[\"']?[A-Z](?![A-Za-z0-9]))")
 _UNSURE = re.compile(rf"(?i)\b(?:{any_of('claims unsure')})\b|n't")
-_SUPPOSED_IF = re.compile(
-    r"(?i)\b(?:if|whether|assuming|suppose|supposing|unless|incorrect|wrong|(?<!at )least|worst|nothing"
-    r"|don't think|not sure|unsure|possible|could be that)(?: [\w']+){0,4} \Z"
-)
+_SUPPOSED_IF = re.compile(rf"(?i)\b(?:{any_of('claims supposed if')})(?: [\w']+){{0,4}} \Z")
 _ASKED = re.compile(r"(?i)(?:^|[.\n!?]\s*)(?:is|could|would|can|might|should) (?:[\w']+ ){0,4}\Z")
 _VERB = re.compile(
-    r"(?i)(?:(?<![A-Za-z])(?:I|we|I'd|I'll|I'm|we'd|let's|let us|let me|me|would"
-    r"|will)(?![A-Za-z']))(?P<words>(?:(?!\bbut\b)[^.\n;:?!]){0,40}?)"
-    r"(?<![A-Za-z])(?:choose|chose|choosing|select|pick|go with|going with|went with|opt for|opting for|settle on"
-    r"|settling on|answer|go for|going for|vote(?: for)?|say|guess"
-    r"|lean towards?|leaning towards?|conclude|think|believe|pick option|answered|selected|stick with"
-    r"|stay(?:ing)? with|end(?:ed)? up with"
+    r"(?i)(?:(?<![A-Za-z])(?:I|we|I'd|I'll|I'm|we'd|let's|let us|let me|me|would|will)(?![A-Za-z']))"
+    rf"(?P<words>(?:(?!\bbut\b)[^.\n;:?!]){{0,40}}?)(?<![A-Za-z])(?:{any_of('claims chosen')}"
     r"|(?P<rates>(?:rate|grade|classify|judge|assess)\s[^.\n;:?!]{1,90}?\s(?:as|to be)))"
     r"(?![A-Za-z])(?:\s+(?:that|with))?\s*:?\s*"
 )
@@ -291,10 +284,7 @@ _NONE_OF = re.compile(
     r"(?:(?!\b(?:so|but|therefore|thus|hence|only|except)\b)[^.;:!?\n]){0,40}\Z"
 )
 _NAMES = ("option", "choice", "letter", "opzione", "letra", "lettre", "buchstabe")  # those of _NAMED in ASCII
-_NAMED = re.compile(
-    r"(?i)(?<![^\W_])(?:option|choice|letter|opción|opção|opzione|вариант|letra|lettre|буква"
-    r"|buchstabe)\s*[(\[\"']*(?P<letter>[A-Z])(?![A-Za-z0-9]|-\w)"
-)
+_NAMED = re.compile(rf"(?i)(?<![^\W_])(?:{any_of('claims named')})\s*[(\[\"']*(?P<letter>[A-Z])(?![A-Za-z0-9]|-\w)")
 # A named option that is looked at, or only possible.
 _LOOKED_AT = re.compile(rf"(?i)\b(?:{any_of('claims looked at')})\b[^.\n]{{0,30}}\Z")
 

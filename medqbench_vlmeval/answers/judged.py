@@ -39,11 +39,7 @@ _DESCRIBES = re.compile(
 _JOINED = re.compile(r"(?i)\W{0,4}(?:and|or|as well as|nor|,|/)\W{0,3}(?:the |option |choice |image |point )?\W*")
 _UNDECIDED = re.compile(rf"(?i)\b(?:{any_of('judged undecided')})\b")
 # A conclusion that chooses nothing.
-_NONE_CHOSEN = re.compile(
-    r"(?i)\b(?:neither|either|none of|all (?:of|the|four|three|options|images)|equally|not possible|impossible"
-    r"|cannot (?:be )?(?:\w+ly )?(?:determin|tell|select|choos|say)\w*|(?:difficult|hard) to (?:determine|tell|say)"
-    r"|(?:would |will )?depend\w* on)\b"
-)
+_NONE_CHOSEN = re.compile(rf"(?i)\b(?:{any_of('judged none chosen')})\b")
 _REASON = re.compile(r"(?i)[,\s](?:because|since|as (?:it|they|both|the)|due to)\b")
 # What an option is compared with.
 _COMPARED = re.compile(r"(?i)\b(?:similar to|same as|like|unlike|than|compared (?:to|with)|from|over)\s+(?:the\s+)?\Z")

@@ -33,6 +33,7 @@ from medqbench_vlmeval.answers.options import (
     read_item,
     read_whole,
 )
+from medqbench_vlmeval.answers.plain import any_of
 
 LISTED = "options listed"
 Item = re.Match[str]
@@ -161,9 +162,8 @@ _WOULD_BE = re.compile(
 # 'A and C can be excluded', 'A, B and D are wrong'
 _DENIED_SET = re.compile(
     r"(?:(?:,\s*|\s+)(?:and\s+|or\s+|&\s*)?(?:option\s+)?[(\[]?[A-Z](?![A-Za-z0-9])[)\]]?){1,4}\s+(?:both\s+)?"
-    r"(?:(?:are|can be|could be|were|is|have been|must be|may be)\s+(?:\w+ly\s+)?(?:not\b|excluded|ruled out|eliminated"
-    r"|wrong|incorrect|out\b|discarded|rejected|unlikely|false)|(?:do|does|can|could|would)(?:\s*not\b|n't\b)|cannot\b"
-    r"|aren't|isn't)"
+    rf"(?:(?:{any_of('lists are')})\s+(?:\w+ly\s+)?(?:{any_of('lists denied')})"
+    r"|(?:do|does|can|could|would)(?:\s*not\b|n't\b)|cannot\b|aren't|isn't)"
 )
 # A letter that names something in the image: 'B mode', 'A line'.
 _NAME = re.compile(r"\s+(?:mode|scan|arm|line|cells?|field|weighted|type)\b")
@@ -223,9 +223,7 @@ _LETTER_BEHIND_TEXT = re.compile(
     r"\s*[(\[]\s*(?:option |answer |choice )?([A-Z])\s*[)\]]|\s+-\s+([A-Z])(?=\W*(?:\Z|\n))|:?\s+[(\[]([A-Z])[)\]]"
 )
 _DENIED_ITEM = re.compile(r"\b(?:no|not|none|absent|incorrect|wrong|unlikely|n't)\b|n't\b|✗|❌|\?")
-_DENIED_BEFORE = re.compile(
-    r"\b(?:no|not|without|nor|than|n't|neither|thought|could|might|if|or|either|between)\b|n't\b"
-)
+_DENIED_BEFORE = re.compile(rf"\b(?:{any_of('lists denied before')})\b|n't\b")
 
 
 def letter_with_text(text: str, options: OptionSet) -> Reading | None:
@@ -256,11 +254,7 @@ _CLAUSE_ENDS = re.compile(
 )
 # The English article, not the letter.
 _ARTICLE = re.compile(r"\s+(?!and\b|or\b|to\b|through\b|it\b|is\b)(?:[a-z]|[A-Z][\w-])")
-_WEIGHED = re.compile(
-    r"(?i)\b(?:if|whether|might|may|could|can|either|or|not|nor|neither|n't|cannot|between|consider|let's|would|first"
-    r"|maybe|perhaps|possibly|answer with|look at|examin\w+|evaluat\w+|analy[sz]\w+|check"
-    r"|nothing|no reason|(?<!at )least|doubt\w*|rul\w+ out|panel|figure)\b|n't\b|不"
-)
+_WEIGHED = re.compile(rf"(?i)\b(?:{any_of('lists weighed')})\b|n't\b|不")
 
 
 def only_letter(text: str, options: OptionSet) -> Reading | None:

@@ -18,7 +18,7 @@ _IDIOM = re.compile(r"(?i)\bno (?:doubt|question)\b|\bnot only\b|[(:]\s*no\b(?=\
 # What takes back an option that is a negation itself: 'not a case of no blur'.
 _NOT_NONE = re.compile(
     r"(?i)(?:\b(?:not|nor|neither|never|hardly|rather than|instead of|cannot|wrong to)|n't)\s+"
-    r"(?:(?:simply|just|merely|really|exactly|an?|the|case|of|one|option|speak|call|it|this|say|at|all)\s+){0,6}[\"'(]*\Z"
+    rf"(?:(?:{any_of('mentions case of')})\s+){{0,6}}[\"'(]*\Z"
 )
 # Negations that say that something is not there, in contrast to 'not merely', 'rather than'.
 _THERE_IS_NO = re.compile(
@@ -27,18 +27,16 @@ _THERE_IS_NO = re.compile(
 )
 _HEDGE = re.compile(rf"(?i)\b(?:{any_of('mentions hedge')})\b|是否|可能")
 _DENIED_AFTER = re.compile(
-    r"(?i)\s*(?:artifacts?|artefacts?|is|are|was|were|does|do|did|can|could|cannot|seems?|appears?|would be"
-    r"|degradation)?\s*(?:also |clearly |simply |to be |be |is |are )?"
-    r"(?:not(?! only)\b|n't\b|isn't|aren't|doesn't|absent|ruled out|excluded|unlikely|no\b(?=[.,;\n]|$)|cannot"
-    r"|incorrect|wrong|✗|❌)|\s*\(\s*(?:no|not|absent)\s*\)|\s*[:\-]\s*(?:no\b|not\b|none\b|absent|✗|❌)|\s*(?:不|没有)"
+    rf"(?i)\s*(?:{any_of('mentions thing or is')})?\s*(?:also |clearly |simply |to be |be |is |are )?"
+    rf"(?:{any_of('mentions denied after')})|\s*\(\s*(?:no|not|absent)\s*\)"
+    r"|\s*[:\-]\s*(?:no\b|not\b|none\b|absent|✗|❌)|\s*(?:不|没有)"
 )
 _LISTING = re.compile(rf"(?i)[\s,]*(?:(?:{any_of('mentions listing')})\b[\s,]*)*\Z")
 _VERB_AFTER = re.compile(rf"(?i)\s+(?:{any_of('mentions verb after')})\b(?!\s+(?:not|absent))")
 # 'No noise can be seen' says that there is none.
 _PERCEIVED = re.compile(
-    r"(?i)(?:\s+\w+ly)?\s+(?:can|could|may|might)\s+(?:also\s+|clearly\s+|really\s+)?be\s+(?:\w+ly\s+)?(?:seen|observed|detected|noted|found|identified"
-    r"|made out|discerned|appreciated|recogni[sz]ed|visuali[sz]ed|perceived|noticed)\b"
-    r"(?![^.;\n]{0,60}\b(?:if|when|typically|often|other|such|some)\b)"
+    r"(?i)(?:\s+\w+ly)?\s+(?:can|could|may|might)\s+(?:also\s+|clearly\s+|really\s+)?be\s+(?:\w+ly\s+)?"
+    rf"(?:{any_of('mentions perceived')})\b(?![^.;\n]{{0,60}}\b(?:if|when|typically|often|other|such|some)\b)"
 )
 _MAY = re.compile(r"(?i)\s+(?:may|might)\b")
 # What follows a term that is explained, or a question: 'blur means ...', 'noise is often ...', 'ringing?'.
@@ -53,9 +51,8 @@ _QUALITIES = (("good",), ("fair",), ("poor",), ("bad",), ("excellent",), ("accep
 # 'good' as a verdict, not as in 'good contrast'.
 _GOOD_AFTER = re.compile(rf"(?i)\s+(?!{any_of('mentions good after')})[A-Za-z]")
 _NO_SUCH = re.compile(
-    r"(?i)\b(?:no|without(?: any)?|free (?:of|from)|n't (?:see|show|contain|have|exhibit)(?: any)?)\s+(?:(?:visible"
-    r"|obvious|significant|apparent|noticeable|evident|clear|major|discernible|detectable|image|quality|signs? of"
-    r"|evidence of|any|other)\s+)*(?:art[ie]facts?|degradations?|distortions?|quality issues?)\b"
+    r"(?i)\b(?:no|without(?: any)?|free (?:of|from)|n't (?:see|show|contain|have|exhibit)(?: any)?)\s+"
+    rf"(?:(?:{any_of('mentions visible')})\s+)*(?:art[ie]facts?|degradations?|distortions?|quality issues?)\b"
 )
 _NEGATIONS = (("no",), ("not",), ("none",))
 
@@ -166,9 +163,7 @@ _DESPITE = re.compile(r"(?i)\b(?:but|however|nevertheless|nonetheless|that said|
 _CONCESSION = re.compile(r"(?i)(?:^|[.\n]\s*)(?:while|although|though|even though)\b[^.\n]{0,20}\Z")
 _CONCLUDING = re.compile(rf"(?i)\b(?:{any_of('mentions concluding')})\b|因此|所以|综上|总之")
 _LEADING_SAID = re.compile(
-    rf"(?i)\W*(?:(?:well|oh|of course|sure|certainly|so|ok|okay|hmm|absolutely|indeed|based on[^,.\n]{{0,40}}"
-    rf"|in this image|in the image|looking (?:at|closely)[^,.\n]{{0,30}}),?\s+)?"
-    rf"({YES_OR_NO})(?![^\W_一-鿿぀-ヿ가-힣])"
+    rf"(?i)\W*(?:(?:{any_of('mentions first words')}),?\s+)?({YES_OR_NO})(?![^\W_一-鿿぀-ヿ가-힣])"
 )
 _ASIDE_SAID = re.compile(
     r"(?i)(?:[,:;?]|\bthat|\bdefinitely|\bclearly|\bprobably|\babsolutely|\bis|\bbut)\s+(yes|no)\s*(?:[,.!;]|\Z)"
