@@ -169,7 +169,7 @@ class ModelRecorder:
             known = otherwise == "path"
             form = path.suffix.lstrip(".").upper().replace("JPG", "JPEG") if known else "unknown"
             sent = path.stat().st_size if known else 0
-            self._note(path, 0, self._one(otherwise, form, n_same_bytes=int(known), bytes_sent=sent))
+            self._note(path, 0, self._one(otherwise, form, known, sent))
         with self._lock:
             self._calls += 1
             self.n_done, self.n_failed = self.n_done + 1, self.n_failed + (not answered)
@@ -178,10 +178,9 @@ class ModelRecorder:
         if due:
             self.write()
 
-    def _one(self, seen_in: str, form: str, n_same_bytes: int = 0, bytes_sent: int = 0) -> ImageUse:
-        seen, forms = {seen_in: 1}, {form: 1}
-        use = ImageUse(self.image_bytes, self.image_detail, 1, seen, forms)
-        return replace(use, n_same_bytes=n_same_bytes, bytes_sent=bytes_sent)
+    def _one(self, seen_in: str, form: str, same: bool = False, sent: int = 0, detail: str | None = None) -> ImageUse:
+        counts = {seen_in: 1}, {form: 1}, {} if detail is None else {detail: 1}
+        return ImageUse(self.image_bytes, self.image_detail, 1, *counts, int(same), bytes_sent=sent)
 
     def _note(self, path: Path, key: int, use: ImageUse) -> None:
         """Count an image once for each ``key``, which tells its forms apart."""
@@ -202,8 +201,7 @@ class ModelRecorder:
             if not same:
                 with Image.open(path) as file:
                     decibels, scale = psnr(file, image), math.prod(image.size) / math.prod(file.size)
-        use = self._one("request", form, int(same), len(data))
-        self._note(path, key, replace(changed(use, decibels, scale), details={} if detail is None else {detail: 1}))
+        self._note(path, key, changed(self._one("request", form, same, len(data), detail), decibels, scale))
 
     def processed(self, path: Path, image: Any, size: tuple[int, int] | None) -> None:
         """Note an image that a processor in this process was given, and the size in which it goes on to the model."""
@@ -465,7 +463,7 @@ def _watch_senders() -> None:
 def watch_inference(own: type) -> None:
     """Watch the kit's inference on datasets of the class ``own``, in local and in api mode; idempotent. Only what is
     loaded is watched: a runner has loaded what it runs before it makes a dataset."""
-    if (local := sys.modules.get("vlmeval.inference")) is not None and hasattr(local, "infer_data"):
+    if (local := sys.modules.get("vlmeval.inference")) is not None:
         _wrap(local, "infer_data", lambda infer_data: _watched_infer_data(infer_data, own, local))
     if (pipeline := sys.modules.get("vlmeval.inference_api")) is not None:
         _wrap(pipeline.APIEvalPipeline, "_produce_image_tasks", lambda produce: _watched_produce(produce, own))
@@ -488,8 +486,7 @@ def _watched_infer_data(infer_data: Callable[..., Any], own: type, local: Any) -
         resumed = any(title in path.name for path in Path(folder).glob("*.pkl"))
         rank, n_processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         n = len(range(rank, len(given["dataset"].data), n_processes))
-        recorder = ModelRecorder(name, predictions, resumed, title, n)
-        read = local.load
+        recorder, read = ModelRecorder(name, predictions, resumed, title, n), local.load
 
         def load(*args: Any, **kwargs: Any) -> Any:
             found = read(*args, **kwargs)
