@@ -92,7 +92,7 @@ class LocalServer:
             # Each connection's own thread shakes hands, at its first read.
             wrapped = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
             self._server.socket = wrapped
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.003}, daemon=True)
 
     @property
     def base_url(self) -> str:
