@@ -34,11 +34,9 @@ _line = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 @contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on a clean exit it replaces ``path``, else it is removed.
-
-    What is not ``durable`` may be lost, or empty, after the machine lost its power. Raises OSError where the folder
-    cannot be written to; ``path`` is then untouched.
-    """
+    """Yield a temporary path beside ``path``; on a clean exit it replaces ``path``, else it is removed. What is not
+    ``durable`` may be lost, or empty, after the machine lost its power. Raises OSError where the folder cannot be
+    written to; ``path`` is then untouched."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name[:100]}.{uuid.uuid4().hex}.tmp"
     # Unlike mkstemp's files, which are private, this one gets the rights that any file of the user's gets.
@@ -261,11 +259,9 @@ _BOARD_ADVICE = "the run's own results are not touched; make the leaderboard wri
 
 @contextmanager
 def locked(lock: Path, board: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Hold ``board`` (a file or a folder) against all other processes and threads; ``lock`` is the lock's file.
-
-    The lock's folder is made where it is absent. Raises RunFailed where the folder or what is written in the block
-    cannot be written, or another process held the lock for ``timeout`` seconds.
-    """
+    """Hold ``board`` (a file or a folder) against all other processes and threads; ``lock`` is the lock's file. The
+    lock's folder is made where it is absent. Raises RunFailed where the folder or what is written in the block cannot
+    be written, or another process held the lock for ``timeout`` seconds."""
     with writing(board, _BOARD_ADVICE), ExitStack() as stack:
         try:
             stack.enter_context(held(lock, timeout))

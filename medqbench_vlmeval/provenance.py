@@ -15,12 +15,9 @@ ADOPTED = "adopted"
 
 @dataclass(frozen=True)
 class ColumnUse:
-    """Which columns a file's meanings came from.
-
-    ``read`` maps a meaning to the column's name in the file, ``inferred`` to a sentence that says how and for how many
-    rows; ``absent`` names the meanings that were not found, ``ignored`` the columns that no meaning claimed, and
-    ``named`` the meanings whose column the user named.
-    """
+    """Which columns a file's meanings came from. ``read`` maps a meaning to the column's name in the file, ``inferred``
+    to a sentence that says how and for how many rows; ``absent`` names the meanings that were not found, ``ignored``
+    the columns that no meaning claimed, and ``named`` the meanings whose column the user named."""
 
     read: Mapping[str, str] = field(default_factory=dict)
     inferred: Mapping[str, str] = field(default_factory=dict)

@@ -27,10 +27,8 @@ FEW = 10
 
 @dataclass(frozen=True)
 class ImageForm:
-    """What a model is shown of an image: the stored file's pixels, PIL's mode and its format.
-
-    ``conversion`` says in a phrase how the stored file was made of the data's, None where it is that, byte for byte.
-    """
+    """What a model is shown of an image: the stored file's pixels, PIL's mode and its format. ``conversion`` says in a
+    phrase how the stored file was made of the data's, None where it is that, byte for byte."""
 
     width: int
     height: int
@@ -213,11 +211,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Group:
-    """The numbers of the samples with one value on an axis, such as all CT images.
-
-    ``measures`` maps 'Overall' (and, for reasoning, the four dimensions) to cells. ``counts`` has ``n`` and, for
-    perception, ``n_correct`` and ``n_unanswered``; for reasoning ``n_scored``, ``n_unscored`` and ``n_clusters``.
-    """
+    """The numbers of the samples with one value on an axis, such as all CT images. ``measures`` maps 'Overall' (and,
+    for reasoning, the four dimensions) to cells. ``counts`` has ``n`` and, for perception, ``n_correct`` and
+    ``n_unanswered``; for reasoning ``n_scored``, ``n_unscored`` and ``n_clusters``."""
 
     measures: Mapping[str, Cell]
     counts: Mapping[str, int]
@@ -272,12 +268,10 @@ class LetterUse:
 
 @dataclass(frozen=True)
 class Details:
-    """What a finding rests on. Each part is empty where the finding has no such thing.
-
-    ``groups`` are the compared groups' values and ``compared`` names the two sides of the comparison. ``shares``,
-    ``kinds`` and ``reasons`` are shares in percent with their counts. ``scales`` maps scale -> right level -> chosen
-    level -> count. ``facts`` are single numbers and sentences to show as they are.
-    """
+    """What a finding rests on. Each part is empty where the finding has no such thing. ``groups`` are the compared
+    groups' values and ``compared`` names the two sides of the comparison. ``shares``, ``kinds`` and ``reasons`` are
+    shares in percent with their counts. ``scales`` maps scale -> right level -> chosen level -> count. ``facts`` are
+    single numbers and sentences to show as they are."""
 
     groups: Mapping[str, Cell] = field(default_factory=dict)
     compared: tuple[tuple[str, ...], ...] = ()
@@ -296,12 +290,9 @@ class Details:
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence about a run with the figure behind it.
-
-    ``unit`` is 'percent' (0-100), 'points' (a difference of percentages), 'score' (the judge's scale: means 0-2, sums
-    0-8 and their differences) or 'correlation' (-1 to 1). ``statement`` claims a difference only where the interval
-    leaves out 0.
-    """
+    """One sentence about a run with the figure behind it. ``unit`` is 'percent' (0-100), 'points' (a difference of
+    percentages), 'score' (the judge's scale: means 0-2, sums 0-8 and their differences) or 'correlation' (-1 to 1).
+    ``statement`` claims a difference only where the interval leaves out 0."""
 
     title: str
     statement: str
@@ -452,11 +443,9 @@ class TaskResult:
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """The content of a ``_score.json``: one :class:`TaskResult` a task, and what all was made from.
-
-    ``task`` is the combined one for a run of both reasoning tasks. ``result["perception"]`` is the part of a task. In a
-    notebook a result shows its headline table.
-    """
+    """The content of a ``_score.json``: one :class:`TaskResult` a task, and what all was made from. ``task`` is the
+    combined one for a run of both reasoning tasks. ``result["perception"]`` is the part of a task. In a notebook a
+    result shows its headline table."""
 
     model: str
     dataset: str

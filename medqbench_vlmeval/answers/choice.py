@@ -44,11 +44,9 @@ def extract_choice(reply: str, options: Mapping[str, str]) -> str | None:
 
 
 def extract(reply: str, options: Mapping[str, str]) -> Answer:
-    """The letter with the name of the rule that decided; where the letter is None, the rule says why.
-
-    Names without a letter: 'empty', 'no reply', 'no answer', 'refusal', 'several answers', 'options listed',
-    'letter outside the options', 'letter and text disagree', 'thought without an answer'.
-    """
+    """The letter with the name of the rule that decided; where the letter is None, the rule says why. Names without a
+    letter: 'empty', 'no reply', 'no answer', 'refusal', 'several answers', 'options listed', 'letter outside the
+    options', 'letter and text disagree', 'thought without an answer'."""
     if len(reply) == 1 and reply in options:
         return Answer(reply, "whole reply")
     return _remembered(reply, tuple(options.items())) if len(reply) <= _SHORT else _extract(reply, options)

@@ -92,12 +92,10 @@ _LABEL_ONLY = re.compile(
 
 
 def quality_level(text: str) -> str | None:
-    """The level that a description ends on: 'reject', 'usable' or 'good'; None where none is stated.
-
-    A sentence about the quality itself wins over one about the image, and that over a lone word; within a kind
-    the last statement wins. 'good/usable/reject' repeats the instruction and states nothing. 'not good' and 'not
-    usable' are reject, 'not poor' and 'not excellent' usable.
-    """
+    """The level that a description ends on: 'reject', 'usable' or 'good'; None where none is stated. A sentence about
+    the quality itself wins over one about the image, and that over a lone word; within a kind the last statement wins.
+    'good/usable/reject' repeats the instruction and states nothing. 'not good' and 'not usable' are reject, 'not poor'
+    and 'not excellent' usable."""
     by_rank: dict[int, str] = {}
     for sentence in description_sentences(text):
         if not sentence.endswith("?"):

@@ -35,10 +35,8 @@ _NOT = re.compile(
 
 def read_confidence(reply: str) -> float | None:
     """The confidence in percent (0-100) that a reply to a multiple-choice question states, None where it is unclear.
-
     Read are '85%', '85/100', '8.5 out of 10' and '0.85' beside the word. Unclear are numbers without a unit from 1 to
-    10, whose scale is not said, ranges, and several values, unless the last line is a statement of its own.
-    """
+    10, whose scale is not said, ranges, and several values, unless the last line is a statement of its own."""
     if not (plain.may_say(reply, _STEMS) or re.search(_FOREIGN, reply)):
         return None
     answer = plain.split_thoughts(plain.own_turn(plain.clean(reply)))[0].replace("<confidence>", "confidence: ")

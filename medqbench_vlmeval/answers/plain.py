@@ -76,11 +76,9 @@ def without_struck(text: str) -> str:
 
 
 def may_say(text: str, stems: Iterable[str]) -> bool:
-    """Whether ``text`` could hold one of ``stems`` (lower-case ASCII) in any case; only a False is certain.
-
-    It spares patterns that begin with one of the stems, a hundred times as slow, the texts without any. Other
-    scripts have letters that match ASCII ones in a pattern, so that only ASCII texts are sure.
-    """
+    """Whether ``text`` could hold one of ``stems`` (lower-case ASCII) in any case; only a False is certain. It spares
+    patterns that begin with one of the stems, a hundred times as slow, the texts without any. Other scripts have
+    letters that match ASCII ones in a pattern, so that only ASCII texts are sure."""
     return not text.isascii() or any(map(text.lower().__contains__, stems))
 
 
@@ -139,11 +137,9 @@ def _folds() -> dict[int, str]:
 
 
 def fold(text: str) -> str:
-    """Write full-width, circled, styled and look-alike letters and their punctuation as plain ones.
-
-    Full NFKC is not used: it turns '℃' into a letter C, and its reordering of combining marks is quadratic on hostile
-    replies. The table folds, one character at a time, the dresses in which option letters come.
-    """
+    """Write full-width, circled, styled and look-alike letters and their punctuation as plain ones. Full NFKC is not
+    used: it turns '℃' into a letter C, and its reordering of combining marks is quadratic on hostile replies. The table
+    folds, one character at a time, the dresses in which option letters come."""
     if text.isascii():
         return text
     text = _SCRIPT_EDGE.sub(" ", text.translate(_folds()))
@@ -247,11 +243,9 @@ _SPECIAL = re.compile(
 
 
 def own_turn(text: str) -> str:
-    """Keep the model's own turn where a chat template's tokens mark it.
-
-    An echo of the prompt at the start goes, and so does all behind the first end-of-turn token that has something
-    before it. The channels of a reply are thoughts and answer, not turns.
-    """
+    """Keep the model's own turn where a chat template's tokens mark it. An echo of the prompt at the start goes, and so
+    does all behind the first end-of-turn token that has something before it. The channels of a reply are thoughts and
+    answer, not turns."""
     if "<|channel|>" in text or not ("<" in text or "[" in text):
         return text
     if _ECHO.match(text) is not None and (start := _REPLY_STARTS.search(text)) is not None:
@@ -276,12 +270,10 @@ def readable(text: str) -> str:
 
 
 def turns(text: str, restates: Callable[[str], bool]) -> tuple[str, ...]:
-    """The parts in which to look, in order: a part but the last one counts only where it holds a letter.
-
-    The last part is the reply up to the first turn that the model made up, or, after an echo of the question, what
-    the assistant says first; the parts before it end at headings that may or may not open a new task. A turn that
-    ``restates`` calls the same question again is the model's own.
-    """
+    """The parts in which to look, in order: a part but the last one counts only where it holds a letter. The last part
+    is the reply up to the first turn that the model made up, or, after an echo of the question, what the assistant says
+    first; the parts before it end at headings that may or may not open a new task. A turn that ``restates`` calls the
+    same question again is the model's own."""
     body = _before_made_up_turns(text)
     if body != text and text.startswith(body) and body.strip() and restates(text[len(body) :]):
         return body, text

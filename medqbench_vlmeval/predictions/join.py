@@ -34,13 +34,10 @@ _TO_ASCII = str.maketrans(
 
 
 def join(samples: Sequence[Sample], table: PredictionTable) -> list[Prediction]:
-    """One prediction a sample, in the samples' order and under their indexes.
-
-    Indexes meet by their text, else by their number ('7', '07' and '7.0') where that number is one sample's only. A
-    sample without a prediction gets one with the status ``MISSING``. Python's words for no value ('None', 'nan') are a
-    failed inference where they are no option of the sample. Raises BadInput where the file has an index that no sample
-    has, or two rows meet the same sample.
-    """
+    """One prediction a sample, in the samples' order and under their indexes. Indexes meet by their text, else by their
+    number ('7', '07' and '7.0') where that number is one sample's only. A sample without a prediction gets one with the
+    status ``MISSING``. Python's words for no value ('None', 'nan') are a failed inference where they are no option of
+    the sample. Raises BadInput where the file has an index that no sample has, or two rows meet the same sample."""
     rows = rows_of(samples, table)
     return [
         _reply(sample, table.predictions[rows[sample.index]], "prompt_style" in table.columns)
@@ -115,11 +112,9 @@ def placed(samples: Sequence[Sample], table: PredictionTable) -> PredictionTable
 
 def check_content(samples: Sequence[Sample], table: PredictionTable) -> None:
     """See that what a file repeats of its samples (task, question, options, description, images) is what they hold.
-
     Spaces, case, forms of a character, what spreadsheets do to a cell, and columns or cells that are not there are no
     contradictions. Raises BadInput where a row contradicts its sample (the message shows both texts), or see
-    :func:`rows_of`.
-    """
+    :func:`rows_of`."""
     columns = find_columns(table.columns, ("task", "question", *OPTION_LETTERS, "description", *IMAGE_MEANINGS)).names
     columns = {meaning: name for meaning, name in columns.items() if "".join(name.lower().split()) not in _LOOSE}
     rows = rows_of(samples, table)

@@ -36,12 +36,10 @@ def check_style(style: str) -> str:
 
 
 def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
-    """The text that goes to the model with a sample's images.
-
-    Under 'official' a reasoning sample's own question wins over the task's text, as in the kit; under 'reasoning' the
-    style's task text always stands. Raises BadInput for an unknown style, one that does not suit the task or shows not
-    all options, or a sample without question; MissingDependency for 'official' without an installed kit.
-    """
+    """The text that goes to the model with a sample's images. Under 'official' a reasoning sample's own question wins
+    over the task's text, as in the kit; under 'reasoning' the style's task text always stands. Raises BadInput for an
+    unknown style, one that does not suit the task or shows not all options, or a sample without question;
+    MissingDependency for 'official' without an installed kit."""
     check_style(style)
     if not sample.task.is_choice:
         if style == "official" and sample.question is not None and sample.question.strip():

@@ -38,12 +38,9 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is on record of one task's samples and replies.
-
-    ``styles`` and ``files`` count replies by the prompt style and by the sha256 of the data file that they were made
-    with, those without a record under ''. ``n_run`` of the ``n_offered`` samples of the whole run, of both tasks of a
-    combined one, were chosen.
-    """
+    """What is on record of one task's samples and replies. ``styles`` and ``files`` count replies by the prompt style
+    and by the sha256 of the data file that they were made with, those without a record under ''. ``n_run`` of the
+    ``n_offered`` samples of the whole run, of both tasks of a combined one, were chosen."""
 
     split: Split | None
     samples: Sequence[Sample]

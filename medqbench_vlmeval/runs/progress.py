@@ -38,13 +38,10 @@ _FRESH, _LONGEST_SILENCE = 15.0, 900.0
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far one model is on one dataset.
-
-    ``stage`` is 'loading', 'inference', a step of the evaluation (see :mod:`.steps`), or how it ended. ``done`` of
-    ``total`` samples or judge's calls, ``before`` of them when the stage began; ``more`` says failures, cost, or why it
-    failed. ``since`` (the stage's beginning) and ``updated`` are in seconds since 1970, ``log`` is the log's path from
-    the file's folder.
-    """
+    """How far one model is on one dataset. ``stage`` is 'loading', 'inference', a step of the evaluation (see
+    :mod:`.steps`), or how it ended. ``done`` of ``total`` samples or judge's calls, ``before`` of them when the stage
+    began; ``more`` says failures, cost, or why it failed. ``since`` (the stage's beginning) and ``updated`` are in
+    seconds since 1970, ``log`` is the log's path from the file's folder."""
 
     model: str
     dataset: str

@@ -40,12 +40,10 @@ _Z_POWER = NormalDist().inv_cdf(POWER)
 
 @dataclass(frozen=True)
 class Paired:
-    """Two runs on the same samples; all sequences are parallel.
-
-    ``first`` and ``second`` hold a sample's values: 0 or 1 (right) for perception, the four verdicts (0-2) in the
-    order of the dimensions for reasoning. ``clusters`` numbers the samples that share an image alike. ``same`` says
-    where both gave one answer: the same letter, of reasoning the same sum.
-    """
+    """Two runs on the same samples; all sequences are parallel. ``first`` and ``second`` hold a sample's values: 0 or 1
+    (right) for perception, the four verdicts (0-2) in the order of the dimensions for reasoning. ``clusters`` numbers
+    the samples that share an image alike. ``same`` says where both gave one answer: the same letter, of reasoning the
+    same sum."""
 
     task: Task
     samples: Sequence[Sample]
@@ -96,12 +94,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """The difference of two runs overall and by group: axis -> group -> difference.
-
-    ``agreement`` is the share of samples with one answer, and kappa of what is right and wrong (the agreement beyond
-    that of two independent runs of these accuracies: R. Geirhos et al., NeurIPS 2020, 'error consistency'), of
-    reasoning quadratic weighted kappa of the sums.
-    """
+    """The difference of two runs overall and by group: axis -> group -> difference. ``agreement`` is the share of
+    samples with one answer, and kappa of what is right and wrong (the agreement beyond that of two independent runs of
+    these accuracies: R. Geirhos et al., NeurIPS 2020, 'error consistency'), of reasoning quadratic weighted kappa of
+    the sums."""
 
     overall: Difference
     axes: Mapping[str, Mapping[str, Difference]]
@@ -118,12 +114,10 @@ _Pair = TypeVar("_Pair", bound=PairedComparison)
 
 @dataclass(frozen=True)
 class RankedRun:
-    """A run's mean over the samples that all runs have, and its place.
-
-    Runs of the same mean share a ``place``. ``places`` is its 95% interval: from one behind the runs that are
-    significantly better to one before those that are significantly worse. As Holm's adjustment covers all pairs at
-    once, so do the intervals of all places (D. Al Mohamad, J. Goeman, E. van Zwet, Biometrics 78, 2022, p. 1286).
-    """
+    """A run's mean over the samples that all runs have, and its place. Runs of the same mean share a ``place``.
+    ``places`` is its 95% interval: from one behind the runs that are significantly better to one before those that are
+    significantly worse. As Holm's adjustment covers all pairs at once, so do the intervals of all places (D. Al
+    Mohamad, J. Goeman, E. van Zwet, Biometrics 78, 2022, p. 1286)."""
 
     run: str
     cell: Cell
@@ -142,23 +136,18 @@ class TestResult:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's exact test, two-sided: 1 where no sample is right on one side alone.
-
-    Where neither is better, the smaller of the two counts is binomial with their sum and 1/2; ``p = min(1, 2 P(X <=
-    smaller))`` (Q. McNemar, Psychometrika 12, 1947, p. 153; A. Agresti, Categorical Data Analysis, 2013, ch. 11.1).
-    """
+    """McNemar's exact test, two-sided: 1 where no sample is right on one side alone. Where neither is better, the
+    smaller of the two counts is binomial with their sum and 1/2; ``p = min(1, 2 P(X <= smaller))`` (Q. McNemar,
+    Psychometrika 12, 1947, p. 153; A. Agresti, Categorical Data Analysis, 2013, ch. 11.1)."""
     n = only_first + only_second
     return min(1.0, 2 * sum(math.comb(n, k) for k in range(min(only_first, only_second) + 1)) / (1 << n))
 
 
 def sign_flip(differences: Sequence[int]) -> TestResult:
-    """Two-sided sign-flipping test of a sum of whole numbers, one a unit (a sample, or all samples of an image).
-
-    Where neither side is better, every unit's difference is as likely positive as negative; p is the share of the
-    ``2^n`` choices of signs whose sum is at least as far from 0 (R. A. Fisher, The Design of Experiments, 1935, § 21).
-    Where to build the distribution unit by unit would take too long, the normal one with its variance ``Σ d²`` stands
-    in.
-    """
+    """Two-sided sign-flipping test of a sum of whole numbers, one a unit (a sample, or all samples of an image). Where
+    neither side is better, every unit's difference is as likely positive as negative; p is the share of the ``2^n``
+    choices of signs whose sum is at least as far from 0 (R. A. Fisher, The Design of Experiments, 1935, § 21). Where to
+    build the distribution unit by unit would take too long, the normal one with its variance ``Σ d²`` stands in."""
     weights = sorted(abs(difference) for difference in differences if difference)
     total, most = abs(sum(differences)), sum(weights)
     if len(weights) * most > _EXACT_COST:
@@ -177,12 +166,10 @@ def sign_flip(differences: Sequence[int]) -> TestResult:
 
 
 def signed_rank(differences: Sequence[float]) -> TestResult:
-    """Wilcoxon's signed-rank test, two-sided (F. Wilcoxon, Biometrics Bull. 1, 1945, p. 80).
-
-    Zero differences are left out, as Wilcoxon did; equal sizes share the mean of their ranks, whose signs are flipped
-    as in :func:`sign_flip`: exact, also with ties, for up to 125 differences; beyond, the normal approximation has the
-    usual correction for ties and none for continuity.
-    """
+    """Wilcoxon's signed-rank test, two-sided (F. Wilcoxon, Biometrics Bull. 1, 1945, p. 80). Zero differences are left
+    out, as Wilcoxon did; equal sizes share the mean of their ranks, whose signs are flipped as in :func:`sign_flip`:
+    exact, also with ties, for up to 125 differences; beyond, the normal approximation has the usual correction for ties
+    and none for continuity."""
     known = [rounded for difference in differences if (rounded := round(difference, _DIGITS))]
     counts = Counter(map(abs, known))
     below, doubled = 0, {}
@@ -193,11 +180,9 @@ def signed_rank(differences: Sequence[float]) -> TestResult:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values of one family, in the order given.
-
-    The smallest of m is multiplied by m, the next by m - 1 and so on, each at least the one before and at most 1
-    (S. Holm, Scand. J. Statist. 6, 1979, p. 65). It holds whatever the dependence between the tests.
-    """
+    """Holm's adjusted p-values of one family, in the order given. The smallest of m is multiplied by m, the next by m -
+    1 and so on, each at least the one before and at most 1 (S. Holm, Scand. J. Statist. 6, 1979, p. 65). It holds
+    whatever the dependence between the tests."""
     adjusted = [0.0] * len(p_values)
     highest = 0.0
     for rank, (p, position) in enumerate(sorted((p, position) for position, p in enumerate(p_values))):
@@ -223,11 +208,9 @@ def detectable_share(n: float, discordant: float) -> float | None:
 
 
 def interval_level(clusters: int) -> float:
-    """The level of the percentiles that make a 95% interval from so many clusters: ``1 - 2 Φ(-sqrt(C/(C-1)) t)``.
-
-    ``t`` is Student's 97.5% quantile with C - 1 degrees of freedom. Plain percentiles are too narrow for few clusters,
-    by this much for a mean (T. Hesterberg, Am. Stat. 69, 2015, p. 371, expanded percentile interval).
-    """
+    """The level of the percentiles that make a 95% interval from so many clusters: ``1 - 2 Φ(-sqrt(C/(C-1)) t)``. ``t``
+    is Student's 97.5% quantile with C - 1 degrees of freedom. Plain percentiles are too narrow for few clusters, by
+    this much for a mean (T. Hesterberg, Am. Stat. 69, 2015, p. 371, expanded percentile interval)."""
     return 1 - 2 * NormalDist().cdf(-math.sqrt(clusters / (clusters - 1)) * t_quantile(clusters - 1))
 
 
@@ -276,11 +259,9 @@ def rank_runs(
     scale: float = 1.0,
     seed: int = 0,
 ) -> list[RankedRun]:
-    """Rank runs by their means over common samples, best first, equal ones in the order given.
-
-    ``values`` has a run's value of each sample by label, parallel to ``clusters``; ``pairs`` the adjusted comparisons
-    of each two runs (see :func:`adjust_pairs`). A ``scale`` of 100 turns shares of right answers into percent.
-    """
+    """Rank runs by their means over common samples, best first, equal ones in the order given. ``values`` has a run's
+    value of each sample by label, parallel to ``clusters``; ``pairs`` the adjusted comparisons of each two runs (see
+    :func:`adjust_pairs`). A ``scale`` of 100 turns shares of right answers into percent."""
     cells = {
         run: _mean_cell(column, _totals(np.array(column, dtype=float), np.array(clusters)), scale, seed)[0]
         for run, column in values.items()

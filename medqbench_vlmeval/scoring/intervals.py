@@ -36,12 +36,10 @@ _DRAWN_AT_ONCE = 2_000_000  # numbers, which bounds the memory of the draws to 3
 
 
 def wilson(successes: float, n: float) -> Interval:
-    """Wilson's 95% score interval of a proportion, both ends in 0-1.
-
-    It stays inside 0-1 and keeps its coverage for small ``n`` and shares near 0 and 1 (E. B. Wilson, J. Am. Stat.
-    Assoc. 22, 1927, p. 209). The ``n`` trials are taken as independent; of trials that are not, their effective number.
-    Raises ValueError where ``n`` is not positive or ``successes`` is not in 0..n.
-    """
+    """Wilson's 95% score interval of a proportion, both ends in 0-1. It stays inside 0-1 and keeps its coverage for
+    small ``n`` and shares near 0 and 1 (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927, p. 209). The ``n`` trials are taken
+    as independent; of trials that are not, their effective number. Raises ValueError where ``n`` is not positive or
+    ``successes`` is not in 0..n."""
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, not {successes} of {n}")
     z, share = NormalDist().inv_cdf(0.5 + LEVEL / 2), successes / n
@@ -189,10 +187,8 @@ def _variance(kinds: Mapping[_Totals, int], columns: Sequence[tuple[int, float, 
 
 @lru_cache(maxsize=1024)
 def t_quantile(degrees: int) -> float:
-    """Student's t that 2.5% exceed, by Newton's method on the finite series of its distribution at whole degrees.
-
-    The series are 26.7.3 and 26.7.4 of Abramowitz and Stegun. Importing scipy for one number takes longer than scoring.
-    """
+    """Student's t that 2.5% exceed, by Newton's method on the finite series of its distribution at whole degrees. The
+    series are 26.7.3 and 26.7.4 of Abramowitz and Stegun. Importing scipy for one number takes longer than scoring."""
     odd = degrees % 2
     density = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)) / math.sqrt(degrees * math.pi)
     t, step = NormalDist().inv_cdf(0.5 + LEVEL / 2), 1.0
@@ -213,10 +209,8 @@ def t_quantile(degrees: int) -> float:
 
 def clusters_of(images: Sequence[Sequence[str]]) -> list[int]:
     """The cluster of each sample: two samples are in one where a chain of shared images leads from one to the other.
-
     ``images`` has a sample's image names (a pair has two); a sample without names is a cluster of its own. A cluster's
-    number is the position of its first sample.
-    """
+    number is the position of its first sample."""
     parent = list(range(len(images)))
 
     def root(sample: int) -> int:
@@ -306,11 +300,8 @@ def bootstrap(
 def bootstrap_sum_of_means(
     columns: Sequence[Column], clusters: Sequence[int], level: float = LEVEL, seed: int = 0
 ) -> Interval | None:
-    """The bootstrap's interval (see :func:`bootstrap`) of the sum of the columns' means.
-
-    The columns are parallel to ``clusters``; None is left out of its column's mean. An accuracy in percent is one
-    column of 0 and 100.
-    """
+    """The bootstrap's interval (see :func:`bootstrap`) of the sum of the columns' means. The columns are parallel to
+    ``clusters``; None is left out of its column's mean. An accuracy in percent is one column of 0 and 100."""
 
     def total(sums: Array) -> Array:
         half = sums.shape[1] // 2
@@ -329,10 +320,8 @@ def bootstrap_gap(
     seed: int = 0,
 ) -> Interval | None:
     """The bootstrap's interval of a group's sum of means less another group's; see :func:`bootstrap_sum_of_means`.
-
-    ``first`` and ``second`` are the groups' positions, without a common one. Their clusters are drawn together, so
-    that one which has samples in both counts in both.
-    """
+    ``first`` and ``second`` are the groups' positions, without a common one. Their clusters are drawn together, so that
+    one which has samples in both counts in both."""
     both = np.array([*first, *second], dtype=int)
     by_sample = np.stack([part[both] for part in _values_and_counts(columns)], axis=2)
     terms = np.zeros((len(both), len(columns), 2, 2))  # (samples x columns x side x value and count)

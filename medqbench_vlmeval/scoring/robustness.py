@@ -153,10 +153,8 @@ class PlaceUse:
 @dataclass(frozen=True)
 class Robustness:
     """The two passes overall and by axis and group, and how often each place (letter, image) was chosen.
-
     ``consistency_of_chance`` is in percent, for each answer drawn anew (a model that goes by the place alone has 0).
-    ``clusters`` says in words what the clusters of the intervals are.
-    """
+    ``clusters`` says in words what the clusters of the intervals are."""
 
     whole: PassGroup
     groups: Mapping[str, Mapping[str, PassGroup]]

@@ -178,12 +178,10 @@ def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) ->
 
 
 def same_scores(judged: Sequence[Judged], clusters: Sequence[int]) -> Finding | str:
-    """A judge, alone or in a panel, that gives nearly all samples the same scores, with the chance of that.
-
-    A sample is alike where each of its scores, two at least, is the most frequent one of its dimension. The chance is
-    that of as many, or more, were 80% of the samples so; of samples that share images all have to be, and they count
-    once. Of a panel the judge with the smallest chance is looked at, which is multiplied by the number of judges.
-    """
+    """A judge, alone or in a panel, that gives nearly all samples the same scores, with the chance of that. A sample is
+    alike where each of its scores, two at least, is the most frequent one of its dimension. The chance is that of as
+    many, or more, were 80% of the samples so; of samples that share images all have to be, and they count once. Of a
+    panel the judge with the smallest chance is looked at, which is multiplied by the number of judges."""
     by_judge = scores_by_judge(judged)
     by_judge = by_judge or {
         "": {title: [sample.score_on(name) for sample in judged] for name, title in DIMENSION_TITLES.items()}

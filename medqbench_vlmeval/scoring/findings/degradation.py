@@ -34,12 +34,10 @@ _RULES: Mapping[str, Callable[[Sample], Hashable]] = {
 
 
 def pairs_of(samples: Sequence[Sample]) -> dict[int, tuple[int, str]]:
-    """The position of the L0 row of each degraded row that can be paired, and the first rule that found it.
-
-    Both have the same question, options in any order and right one, and there is one such L0 row, or one of the same
-    degradation type. A row that names its pair is paired by nothing else; by the question alone it must be the only one
-    of its type and degree that asks it, as several would be of several images.
-    """
+    """The position of the L0 row of each degraded row that can be paired, and the first rule that found it. Both have
+    the same question, options in any order and right one, and there is one such L0 row, or one of the same degradation
+    type. A row that names its pair is paired by nothing else; by the question alone it must be the only one of its type
+    and degree that asks it, as several would be of several images."""
     found: dict[int, tuple[int, str]] = {}
     asked = [(of.question, *sorted(of.options.values()), of.options.get(of.answer or "")) for of in samples]
     for rule, name_of in _RULES.items():

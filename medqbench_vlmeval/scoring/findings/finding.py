@@ -92,12 +92,10 @@ def _figure(value: float, unit: str) -> str:
 
 @dataclass(frozen=True)
 class Measure:
-    """What findings compare between groups: values of samples, in columns that are parallel over samples.
-
-    A group's figure is the sum of its columns' means: of perception the accuracy in percent (one column of 0 and
-    100), of pairs of rows a difference in points, of reasoning Overall (four columns of 0-2). A value is None where a
-    sample has none. Samples that share an image have the same number in ``clusters``.
-    """
+    """What findings compare between groups: values of samples, in columns that are parallel over samples. A group's
+    figure is the sum of its columns' means: of perception the accuracy in percent (one column of 0 and 100), of pairs
+    of rows a difference in points, of reasoning Overall (four columns of 0-2). A value is None where a sample has none.
+    Samples that share an image have the same number in ``clusters``."""
 
     columns: Sequence[Column]
     unit: str
