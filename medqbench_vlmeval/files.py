@@ -113,9 +113,8 @@ def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
 
 
 def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of an open file of JSON Lines that are not blank, with their numbers from 1. Raises BadInput where a
-    line is not UTF-8, longer than ``MAX_LINE_BYTES`` or of more than ``MAX_VALUES`` values, or there are more than
-    ``MAX_LINES``."""
+    """Lines of an open file of JSON Lines but blank ones, numbered from 1. Raises BadInput where a line is not UTF-8,
+    longer than ``MAX_LINE_BYTES`` or of more than ``MAX_VALUES`` values, or there are more than ``MAX_LINES``."""
     number = 0
     while line := source.readline(MAX_LINE_BYTES + 1):
         number += 1
@@ -144,8 +143,7 @@ def check_json(text: str, where: object) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Tell the user when the system refuses what is read in the block. Raises BadInput where an ``OSError`` came up in
-    the block."""
+    """Tell the user when the system refuses what is read in the block. Raises BadInput for an ``OSError`` in it."""
     try:
         yield
     except OSError as error:

@@ -78,8 +78,7 @@ class ZooModel:
 
 
 def zoo_models(kit: InstalledKit) -> tuple[dict[str, ZooModel], bool]:
-    """The models that the source of the kit's ``config.py`` names, of two the last as in the kit, and whether it makes
-    no others when imported."""
+    """The models that the source of the kit's ``config.py`` names, of two the last, and whether these are all."""
     tree = ast.parse((kit.package / "config.py").read_text(encoding="utf-8"))
     tables = (node for node in ast.walk(tree) if isinstance(node, ast.Dict))
     pairs = [pair for table in tables for pair in zip(table.keys, table.values, strict=True)]

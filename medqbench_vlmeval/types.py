@@ -125,8 +125,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was read in a multiple-choice reply: the option that a careful reader would record, or None, and the rule
-    that decided it."""
+    """What was read in a multiple-choice reply: the option that a careful reader would record, or None, and why."""
 
     letter: str | None
     rule: str
@@ -237,8 +236,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """Samples that share ``values`` (by axis): the share of failures in percent, and the adjusted p that it is by
-    chance."""
+    """Samples that share ``values`` (by axis): the share of failures in percent, and its adjusted p."""
 
     values: Mapping[str, str]
     share: Cell
@@ -315,8 +313,7 @@ DIFFERENCE = "difference"
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two scorers of the same ``n`` samples agree: ``same`` in percent, quadratic weighted ``kappa`` (None:
-    undefined)."""
+    """How two scorers of the same ``n`` samples agree: ``same`` in percent, quadratic weighted ``kappa`` (or None)."""
 
     n: int
     same: float | None
@@ -444,8 +441,7 @@ class TaskResult:
 @dataclass(frozen=True, repr=False)
 class Result:
     """The content of a ``_score.json``: one :class:`TaskResult` a task, and what all was made from. ``task`` is the
-    combined one for a run of both reasoning tasks. ``result["perception"]`` is the part of a task. In a notebook a
-    result shows its headline table."""
+    combined one for a run of both reasoning tasks. ``result["perception"]`` is the part of a task."""
 
     model: str
     dataset: str

@@ -244,8 +244,7 @@ _SPECIAL = re.compile(
 
 def own_turn(text: str) -> str:
     """Keep the model's own turn where a chat template's tokens mark it. An echo of the prompt at the start goes, and so
-    does all behind the first end-of-turn token that has something before it. The channels of a reply are thoughts and
-    answer, not turns."""
+    does all behind the first end-of-turn token that has something before it. Channels are no turns."""
     if "<|channel|>" in text or not ("<" in text or "[" in text):
         return text
     if _ECHO.match(text) is not None and (start := _REPLY_STARTS.search(text)) is not None:

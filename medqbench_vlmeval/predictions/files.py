@@ -65,8 +65,7 @@ class PredictionTable:
 
 def read_predictions(path: Path, columns_named: Named | None = None) -> PredictionTable:
     """Read an .xlsx, .csv, .tsv, .json or .jsonl file with the columns ``index`` and ``prediction``. Raises BadInput
-    where the file is absent, empty, cut short or of another kind, a column is missing, or an index is empty or stands
-    twice."""
+    where the file cannot be read, lacks a column, or an index is empty or stands twice."""
     suffix = path.suffix.lower()
     if suffix in {".pkl", ".pickle"}:
         raise BadInput(

@@ -73,8 +73,7 @@ class SourceModule:
         raise unexpected(self.path, f"it does not define '{name}'")
 
     def method(self, name: str) -> ast.FunctionDef:
-        """The one method of this name among the module's classes. Raises BadInput where there is none, or more than
-        one."""
+        """The one method of this name among the module's classes. Raises BadInput where there is none or several."""
         classes = [node for node in self.tree.body if isinstance(node, ast.ClassDef)]
         methods = [item for node in classes for item in node.body if isinstance(item, ast.FunctionDef)]
         named = [method for method in methods if method.name == name]
@@ -168,8 +167,7 @@ def official_texts(package: Path | None = None) -> OfficialTexts:
 
 @lru_cache(maxsize=2)
 def official_question(task: Task, package: Path | None = None) -> QuestionText:
-    """The kit's prompt of a multiple-choice task, read once; ``package`` and errors are those of
-    :func:`official_texts`."""
+    """The kit's prompt of a multiple-choice task, read once; see :func:`official_texts`."""
     return _question_text(_module(package, _QUESTION_FILES[task]))
 
 

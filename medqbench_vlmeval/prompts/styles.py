@@ -28,8 +28,7 @@ _OPTION_LINE = "({letter}) {text}"
 
 
 def check_style(style: str) -> str:
-    """The style's name, if there is such a style. Raises BadInput where there is none; the message suggests the nearest
-    and lists all."""
+    """The style's name, if there is such a style. Raises BadInput where there is none; the message lists all."""
     if style in STYLES:
         return style
     raise BadInput(f"'{style}' is not a prompt style.{did_you_mean(style, STYLES)} Known styles: {', '.join(STYLES)}.")

@@ -34,8 +34,7 @@ _LISTED = 10  # indexes that are listed of samples which are not compared
 
 @dataclass(frozen=True)
 class RunSet:
-    """What a user named as one: a model's run, or its runs of several datasets from one folder. No two labels are
-    alike."""
+    """What a user named as one: a model's run, or its runs of several datasets from one folder. Labels differ."""
 
     label: str
     model: str
@@ -98,8 +97,7 @@ class SharedSample:
 @dataclass(frozen=True)
 class ComparedTask:
     """One task: every pair of the runs that have it and, of more than two, their ranking. With a ``baseline`` there are
-    the others' differences from it alone, the best first, and no ranking. ``samples`` are those that all have and
-    scored."""
+    the others' differences from it alone, the best first, and no ranking. ``samples`` are those that all scored."""
 
     task: Task
     dataset: str | None

@@ -103,8 +103,7 @@ def result_from_json(content: Json) -> Result:
 
 
 def check_on_scale(task: Task, measure: str, values: Iterable[float | None]) -> None:
-    """Refuse values and ends of intervals that lie outside a measure's scale. Raises BadInput where one does; the
-    message is part of a sentence."""
+    """Refuse values and ends of intervals off a measure's scale by BadInput, whose message is part of a sentence."""
     top = top_of(task, measure)
     for value in values:
         if value is not None and not -_ROUNDING <= value <= top + _ROUNDING:
@@ -112,8 +111,7 @@ def check_on_scale(task: Task, measure: str, values: Iterable[float | None]) -> 
 
 
 def row_from_json(content: Json) -> SampleRow:
-    """Make a sample's row of one line of a ``_samples.jsonl``. Raises BadInput where the line is not a whole row; the
-    message names the place."""
+    """Make a sample's row of one line of a ``_samples.jsonl``. Raises BadInput, with the place, for another."""
     return _checked(SampleRow, _row_shape, content)
 
 

@@ -23,8 +23,7 @@ CHANGES_ENDING = "_changes.csv"
 
 @dataclass(frozen=True)
 class Change:
-    """A sample that another program read otherwise: what it took and what we take, in words, and why; the reply's
-    beginning."""
+    """A sample that another program read otherwise: what it took and we take, why, and the reply's beginning."""
 
     index: str
     theirs: str

@@ -42,8 +42,7 @@ _Z_POWER = NormalDist().inv_cdf(POWER)
 class Paired:
     """Two runs on the same samples; all sequences are parallel. ``first`` and ``second`` hold a sample's values: 0 or 1
     (right) for perception, the four verdicts (0-2) in the order of the dimensions for reasoning. ``clusters`` numbers
-    the samples that share an image alike. ``same`` says where both gave one answer: the same letter, of reasoning the
-    same sum."""
+    the samples that share an image alike. ``same`` says where both gave one letter, of reasoning one sum."""
 
     task: Task
     samples: Sequence[Sample]
@@ -95,9 +94,8 @@ class Difference:
 @dataclass(frozen=True)
 class PairedComparison:
     """The difference of two runs overall and by group: axis -> group -> difference. ``agreement`` is the share of
-    samples with one answer, and kappa of what is right and wrong (the agreement beyond that of two independent runs of
-    these accuracies: R. Geirhos et al., NeurIPS 2020, 'error consistency'), of reasoning quadratic weighted kappa of
-    the sums."""
+    samples with one answer, and kappa of what is right and wrong (beyond that of independent runs of these accuracies:
+    R. Geirhos et al., NeurIPS 2020, 'error consistency'), of reasoning quadratic weighted kappa of the sums."""
 
     overall: Difference
     axes: Mapping[str, Mapping[str, Difference]]
@@ -168,8 +166,7 @@ def sign_flip(differences: Sequence[int]) -> TestResult:
 def signed_rank(differences: Sequence[float]) -> TestResult:
     """Wilcoxon's signed-rank test, two-sided (F. Wilcoxon, Biometrics Bull. 1, 1945, p. 80). Zero differences are left
     out, as Wilcoxon did; equal sizes share the mean of their ranks, whose signs are flipped as in :func:`sign_flip`:
-    exact, also with ties, for up to 125 differences; beyond, the normal approximation has the usual correction for ties
-    and none for continuity."""
+    exact, also with ties, for up to 125 differences; beyond, the normal approximation, corrected for ties only."""
     known = [rounded for difference in differences if (rounded := round(difference, _DIGITS))]
     counts = Counter(map(abs, known))
     below, doubled = 0, {}

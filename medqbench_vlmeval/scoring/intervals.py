@@ -37,9 +37,8 @@ _DRAWN_AT_ONCE = 2_000_000  # numbers, which bounds the memory of the draws to 3
 
 def wilson(successes: float, n: float) -> Interval:
     """Wilson's 95% score interval of a proportion, both ends in 0-1. It stays inside 0-1 and keeps its coverage for
-    small ``n`` and shares near 0 and 1 (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927, p. 209). The ``n`` trials are taken
-    as independent; of trials that are not, their effective number. Raises ValueError where ``n`` is not positive or
-    ``successes`` is not in 0..n."""
+    small ``n`` and shares near 0 and 1 (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927, p. 209). Trials that are not
+    independent count by their effective number. Raises ValueError unless 0 <= ``successes`` <= ``n`` > 0."""
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, not {successes} of {n}")
     z, share = NormalDist().inv_cdf(0.5 + LEVEL / 2), successes / n

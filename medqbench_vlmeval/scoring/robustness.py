@@ -81,9 +81,8 @@ class ChoicePair:
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """A pair compared twice, the images swapped the second time. ``first`` and ``second`` are what each answer prefers,
-    ``reference`` what the reference text does in the first pass's order. ``replied`` is False where an inference
-    failed."""
+    """A pair compared twice, then with images swapped. ``first`` and ``second`` are what each answer prefers,
+    ``reference`` what the reference text does in the first pass's order. ``replied``: no inference failed."""
 
     sample: Sample
     first: Preference

@@ -276,8 +276,7 @@ def _rate(
 
 def length_against_score(predictions: Sequence[Prediction], measure: Measure) -> Finding | str:
     """Spearman's correlation of a reply's length (characters without blanks at its ends) with its score. Of perception
-    the score is right or wrong, of reasoning the sum of the four dimensions; replies that lack a score are left out, as
-    are failed and missing ones."""
+    the score is right or wrong, of reasoning the sum of the four dimensions; replies without a score are left out."""
     scored = measure.complete([i for i, reply in enumerate(predictions) if reply.status is PredictionStatus.OK])
     n = len(scored)
     if n < FEW:

@@ -25,9 +25,8 @@ Members = NDArray[np.bool_]  # of all samples, which are in a group
 
 def failure_groups(samples: Sequence[Sample], failed: Sequence[bool], clusters: Sequence[int]) -> Finding | str:
     """The groups that fail more often than all other samples, beyond chance, the surest first, or why there are none. A
-    group is ten samples or more that share their values on one to four axes (of groups with the same samples the one
-    with the fewest). The sequences are parallel. Holm's adjustment over all groups keeps the chance of showing any
-    where there is none at 5%."""
+    group is ten samples or more with the same values on one to four axes (of groups with the same samples the one with
+    the fewest). The sequences are parallel. Holm's adjustment over all groups keeps the chance of a false one at 5%."""
     outcomes, groups = _Outcomes(np.array(failed, dtype=bool), np.array(clusters, dtype=int)), _groups(samples)
     if not groups:
         return f"no group of {FEW} samples or more on any axis"

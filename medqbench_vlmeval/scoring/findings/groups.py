@@ -129,8 +129,7 @@ def compared(data: Measure, name: str) -> Finding | str:
 
 def weakest_dimension(data: Measure) -> Finding | str:
     """The dimension with the lowest mean, less the next lowest; both from the same answers. The interval needs no
-    widening for the choice: of equally weak dimensions the two lowest lie closer together than two that were named
-    beforehand."""
+    widening for the choice: of equally weak dimensions the two lowest lie closer together than two named beforehand."""
     scores = dict(zip(DIMENSION_TITLES.values(), data.columns, strict=True))
     known = {title: [score for score in column if score is not None] for title, column in scores.items()}
     n, n_known = len(data.clusters), min(map(len, known.values()))
