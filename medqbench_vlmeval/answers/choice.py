@@ -93,14 +93,7 @@ _BY_THE_WAY = frozenset(
 
 # From here on, a reply says why it did not choose the others.
 _OF_OTHERS = re.compile(
-    r"(?im)(?:^|(?<=[.!?。]\s)|(?<=[.!?。]))[ \t>\-•]*(?:\d+[.)]\s*)?(?:(?:here'?s? (?:is )?)?"
-    r"(?:why|reasons?) (?:the )?(?:other|not\b)"
-    r"|(?:the |all )?(?:other|remaining) (?:\w+ )?(?:options?|choices?|answers?|possibilit\w+|alternatives?)\b"
-    r"|(?:less|not as|un)\s*(?:likely|fitting|suitable|probable|appropriate)\b[^.\n]{0,30}:"
-    r"|(?:as for|what about) the others?"
-    r"|(?:incorrect|wrong) (?:options|choices|answers)|(?:analysis|explanation|evaluation) of (?:the )?other"
-    r"|let'?s? (?:us )?(?:analy[sz]e|consider|look at|examine) (?:each|the other)"
-    r"|他の選択肢|其他选项|其他選項|다른 선택지)"
+    rf"(?im)(?:^|(?<=[.!?。]\s)|(?<=[.!?。]))[ \t>\-•]*(?:\d+[.)]\s*)?(?:{any_of('choice of others')})"
 )
 _NEAR = 30  # characters: 'the other options (B, C) ...' claims nothing
 _FIRMER = frozenset({"stated answer", "marked answer", "changed answer", "answer on its own line"})

@@ -387,9 +387,7 @@ _CHANGE = re.compile(
 # A change that is asked about, refused or only thought of.
 _NO_CHANGE = re.compile(rf"(?i)\b(?:{any_of('claims no change')})\b|n't\b")
 # It is the answer that changes, not something in the image: 'the window was shifted from A to B'.
-_OF_THE_ANSWER = re.compile(
-    r"(?i)\b(?:I|we|me|us|my|our|let|answer|choice|selection|response|verdict|pick|vote|assessment|mind)\b"
-)
+_OF_THE_ANSWER = re.compile(rf"(?i)\b(?:{any_of('claims of the answer')})\b")
 # What _CHANGE cannot do without.
 _CHANGING = ("chang", "revis", "switch", "updat", "amend", "correct", "alter", "mov", "shift", "flip")
 

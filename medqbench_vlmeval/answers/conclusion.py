@@ -65,18 +65,10 @@ _NEXT_LEVEL = re.compile(rf"(?i)\s?(?:/|,|or|to|and)\s?(?:/|or|and)?\s?(?:{_LEVE
 # 'low contrast' behind 'the quality is': the word is about a property and not the level.
 _OTHER_NOUN = re.compile(rf"(?i)^\s(?!quality|image|level|overall)(?:[a-z]+\s)?(?:{any_of('conclusion other noun')})\b")
 
-_BETTER = re.compile(
-    r"(?i)\b(?:better|superior|preferable|preferred|best|(?:high|great)(?:er|est)[ -](?:[a-z]+ ){0,2}(?=quality)"
-    r"|favou?red)\b|>"
-)
-_WORSE = re.compile(
-    r"(?i)\b(?:worse|worst|inferior|poorer|poorest|low(?:er|est)[ -](?:[a-z]+ ){0,2}(?=quality)|less (?:preferable"
-    r"|usable))\b|<"
-)
+_BETTER = re.compile(rf"(?i)\b(?:{any_of('conclusion better')})\b|>")
+_WORSE = re.compile(rf"(?i)\b(?:{any_of('conclusion worse')})\b|<")
 # These say all by themselves; the adjectives above may be about a property ('better contrast').
-_CHOOSES = re.compile(
-    r"(?i)\b(?:outperforms?|surpass(?:es)?|exceeds?|wins?|winner|favou?r of|prefer(?! not)|choose|select)\b"
-)
+_CHOOSES = re.compile(rf"(?i)\b(?:{any_of('conclusion chooses')})\b")
 _QUALITY_NEXT = re.compile(
     rf"(?i)^[\s,]*(?:(?:in|of)\b\s?)?(?:the |its )?(?:{any_of('conclusion quality next')}){{0,3}}"
     r"(?:quality\b|than\b|one\b|image\b|images\b|choice\b|option\b|of the two\b|to\b|is\b|:|$|[.,;!)(]"

@@ -11,36 +11,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from medqbench_vlmeval.answers.plain import CLOSE, OPEN, any_of, clean, fold, plain_answer
+from medqbench_vlmeval.answers.plain import CLOSE, OPEN, WORDS, any_of, clean, fold, plain_answer
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 # Scripts that put no spaces between words: a text may be found inside a run of letters.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 
-YES_WORDS, NO_WORDS = (
-    tuple(words.split())
-    for words in (
-        "yes yeah yep yup 是的 是 有的 有 对 正确 はい 네 예 ja oui sí si sì sim да نعم",
-        "no nope nah 否 不是 没有 沒有 不 无 いいえ 아니요 아니오 nein non não нет لا",
-    )
-)
+YES_WORDS, NO_WORDS = (tuple(WORDS[f"options {word}"]) for word in ("yes", "no"))
 YES_OR_NO = "|".join(sorted((re.escape(word) for word in YES_WORDS + NO_WORDS), key=len, reverse=True))
 
-_VARIANTS = {
-    word: spelling
-    for words, spelling in {
-        "artifact artifacts artefact artefacts": "art[ie]facts?",
-        "blur blurry blurred blurring": "blur(?:red|ry|riness|ring|s)?",
-        "noise noisy": "nois(?:e|y|iness)",
-        "reject rejected": "reject(?:ed|able|ion)?",
-        "color colour": "colou?r",
-        "uneven": "(?:uneven|non-?uniform)",
-        "severe": "severe(?:ly)?",
-        "mild": "mild(?:ly)?",
-        "moderate": "moderate(?:ly)?",
-    }.items()
-    for word in words.split()
-}
+_SPELLED = "spelled "
+_VARIANTS = {word: name.removeprefix(_SPELLED) for name in WORDS if name.startswith(_SPELLED) for word in WORDS[name]}
 _NOUNS = re.compile(r"^(?:artifacts?|artefacts?|degradations?|distortions?|quality|images?|noise|issues?)$")
 _GRADE_WORDS = (
     "mild moderate severe slight significant minor low high good poor usable excellent acceptable strong heavy"

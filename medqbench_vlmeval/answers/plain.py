@@ -16,16 +16,17 @@ import itertools
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-_WORDS = json.loads(Path(__file__).with_name("words.json").read_text(encoding="utf-8"))
+WORDS: Mapping[str, Sequence[str]] = json.loads(Path(__file__).with_name("words.json").read_text(encoding="utf-8"))
+"""Lists of words, and of spellings of them as they stand in patterns."""
 
 
 def any_of(name: str) -> str:
     """The alternatives of a list in ``words.json``, as they stand in a pattern."""
-    return "|".join(_WORDS[name])
+    return "|".join(WORDS[name])
 
 
 HEAD = 2_500
