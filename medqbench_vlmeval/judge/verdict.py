@@ -328,7 +328,7 @@ def parse_score(reply: str) -> int | None:
         statements = _vague(text)
         outside = statements if quoteless == text else _vague(quoteless)
     # What stands in quotations alone is somebody else's, unless the reply is nothing but a quotation.
-    if not outside and len(quoteless.split()) > _FEW_WORDS:
+    if not statements or (not outside and len(quoteless.split()) > _FEW_WORDS):
         return None
     return _agreed(text, statements) if not outside or outside[-1].score == statements[-1].score else None
 

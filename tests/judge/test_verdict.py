@@ -70,6 +70,10 @@ def test_any_text_gives_a_score_or_none(reply: str) -> None:
     assert parse_score(reply) in (0, 1, 2, None)
 
 
+def test_a_number_that_is_one_only_without_its_quotation_is_no_verdict() -> None:
+    assert parse_score('0"0"{A') is None
+
+
 @given(CHATTER, SCORES, CHATTER)
 def test_a_labelled_verdict_is_found_among_words(before: str, score: int, after: str) -> None:
     assert parse_score(f"{before}\nScore: {score}\n{after}") == score
