@@ -28,6 +28,7 @@ SYNTH = ["scikit-image>=0.22", "pydicom>=3.0.1", "nibabel>=5"]
 WANDB = ["wandb>=0.18"]
 MLFLOW = ["mlflow-skinny>=2.15"]
 DATASETS = ["datasets>=3.0"]
+SUITE = ["submitit>=1.5.2", "PyYAML>=6"]
 TEST = [
     "pytest>=8",
     "hypothesis>=6.100",
@@ -57,6 +58,8 @@ TEST = [
     *WANDB,
     *MLFLOW,
     *DATASETS,
+    *SUITE,
+    "types-PyYAML",
 ]
 DOCS = ["mkdocs>=1.6", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 
@@ -87,7 +90,7 @@ setup(
         "medqbench_vlmeval.report.figures": ["medqbench.mplstyle"],
         "medqbench_vlmeval.report.page": ["assets/*"],
         "medqbench_vlmeval.runs": ["methods.json"],
-        "medqbench_vlmeval.workflows": ["*.md.j2"],
+        "medqbench_vlmeval.workflows": ["*.md.j2", "suite.yaml"],
         "medqbench_vlmeval.synth": ["*.json"],
     },
     install_requires=[
@@ -125,6 +128,7 @@ setup(
         "wandb": WANDB,
         "mlflow": MLFLOW,
         "datasets": DATASETS,
+        "suite": SUITE,
         "test": [*TEST, *DOCS],
         "docs": DOCS,
     },

@@ -233,7 +233,10 @@ def robustness(
     sample_set = load(known.first_pass.text if known else data) if data is not None else None
     passes = compare_passes((first, second), names.model, names.dataset, out, sample_set, stem=names.stem)
     options.print_result(
-        as_json, lambda: passes.result, lambda: robustness_tables(passes.comparison), vars(passes.paths).values()
+        as_json,
+        lambda: {**passes.result, "files": {name: str(path) for name, path in vars(passes.paths).items()}},
+        lambda: robustness_tables(passes.comparison),
+        vars(passes.paths).values(),
     )
 
 

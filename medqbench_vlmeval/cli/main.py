@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.cli import analysis, judge, leaderboard, score, setup, synth, view
+from medqbench_vlmeval.cli import analysis, judge, leaderboard, score, setup, suite, synth, view
 from medqbench_vlmeval.cli.options import INTERRUPTED, TERMINATED, Terminated, completed
 from medqbench_vlmeval.errors import MedQBenchError
 from medqbench_vlmeval.judge.secrets import refuse_keys
@@ -36,6 +36,7 @@ app.add_typer(setup.data_app, name="data")
 app.add_typer(judge.app, name="judge")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(setup.patch_app, name="patch")
+app.add_typer(suite.app, name="suite")
 app.add_typer(synth.app, name="synth")
 
 

@@ -1,0 +1,247 @@
+"""Where a suite's jobs run: processes of this machine, or a Slurm cluster, both by submitit; and what a job does there.
+
+submitit pickles a function and its arguments into its own folder; here these are a class of this package and a file's
+path, and no pickle is read by anything else.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.errors import BadInput, MissingDependency, RunFailed
+from medqbench_vlmeval.files import as_file_name, held, write_text
+from medqbench_vlmeval.judge.options import environment
+from medqbench_vlmeval.judge.secrets import masked_lines
+from medqbench_vlmeval.workflows.suite_file import Suite
+from medqbench_vlmeval.workflows.suite_jobs import DONE, FAILED, RUNNING, SUBMITTED, Job, State, Store
+
+CLUSTERS = LOCAL, SLURM = "local", "slurm"
+_POLL = {LOCAL: 0.3, SLURM: 3.0}  # seconds
+_LOG, _ID = ".log", ".engine"
+_LOG_BYTES = 1 << 16
+_ENDED = (128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM, -signal.SIGINT, -signal.SIGKILL)
+_UNLIMITED = 60 * 24 * 365  # minutes
+
+
+class Engine:
+    """submitit with what a suite's file asks for. Raises BadInput where there is no such cluster here,
+    MissingDependency without submitit."""
+
+    def __init__(self, suite: Suite, cluster: str) -> None:
+        try:
+            import submitit
+        except ModuleNotFoundError:
+            raise MissingDependency(
+                "A suite needs submitit; install it with: pip install 'medqbench-vlmeval[suite]'."
+            ) from None
+        if cluster not in CLUSTERS:
+            raise BadInput(f"--cluster {cluster} is none of {', '.join(CLUSTERS)}.")
+        if cluster == SLURM and not (shutil.which("sbatch") and shutil.which("srun") and shutil.which("squeue")):
+            raise BadInput(
+                "There is no Slurm here (sbatch, srun and squeue are not found); call this on a login node of the "
+                "cluster, or leave --cluster out."
+            )
+        self.cluster, self.poll, self._suite = cluster, _POLL[cluster], suite
+        self._store = Store(suite.folder)
+        # What AutoExecutor takes for all clusters leaves out which GPUs a local job sees.
+        of_slurm = partial(submitit.AutoExecutor, cluster=SLURM)
+        self._executor = partial(
+            of_slurm if cluster == SLURM else submitit.LocalExecutor, self._store.jobs / "submitit" / "%j"
+        )
+        self._ours: dict[str, Any] = {}
+        self._queue: tuple[float, frozenset[str]] = 0.0, frozenset()
+
+    def submit(self, states: Sequence[State]) -> Iterator[State]:
+        """Hand jobs over; of a cluster's those that need the same go as one array. Yields each state when it is known
+        under the engine's name. RunFailed where the scheduler refuses one."""
+        keyed = sorted(states, key=self._needs)
+        for _, of_kind in groupby(keyed, key=self._needs):
+            for group in [list(of_kind)] if self.cluster == SLURM else [[state] for state in of_kind]:
+                # Their files come first: a job that begins at once reads what it is.
+                kept = [replace(state, status=SUBMITTED, why="", cluster=self.cluster, ended=0.0) for state in group]
+                for state in kept:
+                    self._store.path(state.job, _ID).unlink(missing_ok=True)
+                    self._store.write(state)
+                executor = self._executor()
+                executor.update_parameters(**self._parameters(kept[0]))
+                work = [JobProcess(self._store.folder, self._store.path(state.job)) for state in kept]
+                try:
+                    jobs = executor.submit_array(work)
+                except Exception as error:
+                    for state in kept:
+                        self._store.write(replace(state, status=FAILED, why="The scheduler did not take it."))
+                    words = str(error).strip().splitlines() or [type(error).__name__]
+                    raise RunFailed(f"{self.cluster} did not take the jobs: {words[-1]}.") from error
+                for state, job in zip(kept, jobs, strict=True):
+                    self._ours[job.job_id] = job
+                    # In a file of its own: the job's process may be writing the state by now.
+                    write_text(self._store.path(state.job, _ID), job.job_id)
+                    yield state
+
+    def _needs(self, state: State) -> tuple[int, int, int]:
+        return state.job.gpus, state.job.nodes, state.job.processes
+
+    def _parameters(self, state: State) -> dict[str, object]:
+        job, slurm = state.job, self._suite.slurm
+        if self.cluster == LOCAL:
+            cards: dict[str, object] = {"gpus_per_node": len(state.cards), "visible_gpus": state.cards}
+            return {**cards, "nodes": 1, "tasks_per_node": 1, "timeout_min": _UNLIMITED}
+        common: dict[str, object] = {"nodes": job.nodes, "tasks_per_node": 1, "name": "medqbench"}
+        asked: dict[str, object] = {"partition": slurm.partition, "account": slurm.account, "qos": slurm.qos}
+        asked |= {"constraint": slurm.constraint, "setup": list(slurm.setup) or None}
+        asked |= {"array_parallelism": slurm.array, "signal_delay_s": 120}
+        more: dict[str, object] = {"gpus_per_node": job.gpus or None, "mem_gb": slurm.memory}
+        common |= {name: value for name, value in more.items() if value is not None}
+        common |= {"timeout_min": slurm.time, "cpus_per_task": slurm.cpus}
+        return {**common, **{f"slurm_{name}": value for name, value in asked.items() if value is not None}}
+
+    def is_alive(self, state: State) -> bool:
+        """Whether a job that was handed over is still waiting or at work, here or by an earlier call."""
+        if self._store.is_locked(state.job):
+            return True
+        with suppress(OSError):
+            name = self._store.path(state.job, _ID).read_text(encoding="utf-8")
+            if state.cluster == SLURM:
+                return name.partition("_")[0] in self._queued()
+            if (ours := self._ours.get(name)) is not None:
+                return not ours.done()
+            # Of an earlier call: the number may be another process's by now.
+            return str(self._store.jobs.absolute()).encode() in Path(f"/proc/{name}/cmdline").read_bytes()
+        return False
+
+    def _queued(self) -> frozenset[str]:
+        """The jobs of an array, or single ones, that wait or run."""
+        if time.monotonic() - self._queue[0] > self.poll / 2:
+            listed = subprocess.run(  # noqa: S603 - a command with fixed words
+                [str(shutil.which("squeue")), "--noheader", "--me", "--format=%F"],
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            if listed.returncode != 0:
+                raise RunFailed(f"squeue failed: {listed.stderr.strip()}. The jobs go on; call the same again later.")
+            self._queue = time.monotonic(), frozenset(listed.stdout.split())
+        return self._queue[1]
+
+
+class JobProcess:
+    """What runs where the engine puts it: one job, by its file; it may be called again after a preemption."""
+
+    def __init__(self, folder: Path, path: Path) -> None:
+        self.folder, self.path = folder.absolute(), path.absolute()
+        self._child: subprocess.Popen[str] | None = None
+
+    def __call__(self) -> None:
+        """Run the job, and keep what became of it."""
+        import submitit
+
+        store, node = Store(self.folder), submitit.JobEnvironment()
+        state = store.read_file(self.path)
+        if state is None or state.status == DONE:
+            return
+        if node.node > 0:  # another node of the job's keeps the state
+            self._run(store, state, node)
+            return
+        with suppress(TimeoutError), held(store.path(state.job, ".lock"), timeout=0):
+            state = store.write(replace(state, status=RUNNING, tries=state.tries + 1, began=time.time()))
+            try:
+                why, result = self._run(store, state, node)
+            except (OSError, ValueError) as error:
+                why, result = f"{type(error).__name__}: {error}", None
+            ended = replace(state, status=FAILED if why else DONE, why=why, result=result, ended=time.time())
+            store.write(ended)
+
+    def checkpoint(self) -> Any:
+        """What submitit runs next where the time is up or another job needs the place: the same, which goes on."""
+        from submitit.helpers import DelayedSubmission
+
+        self._end()
+        return DelayedSubmission(JobProcess(self.folder, self.path))
+
+    def _end(self) -> None:
+        """Let the command keep what it has, as after Ctrl-C."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(signal.SIGTERM)
+            try:
+                self._child.wait(60)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+
+    def _run(self, store: Store, state: State, node: Any) -> tuple[str, str | None]:
+        """Run the command of a job; the sentence of what failed, and the result's file."""
+        job = state.job
+        files = [of.result or "" for path in self._paths_of(store, job) if (of := store.read_file(path))]
+        words = [files[int(word[1])] if word in ("{0}", "{1}") else word for word in job.words]
+        command = [sys.executable, *_torchrun(job, node), "-m", "medqbench_vlmeval", *words]
+        log = store.path(job, f"{_LOG}{node.node or ''}")
+        with log.open("a", encoding="utf-8") as lines:
+            began = lines.tell()
+            out = subprocess.PIPE if job.kind != "infer" else lines
+            self._child = subprocess.Popen(  # noqa: S603 - a command of this package's own
+                command, stdout=out, stderr=lines, text=True, env=_environment(job)
+            )
+            printed, _ = self._child.communicate()
+        if self._child.returncode:
+            return _why(log, began, self._child.returncode), None
+        result = _predictions(job) if job.kind == "infer" else json.loads(printed)["files"]["score"]
+        return ("", result) if result else (f"It left no prediction file; {log} says more.", None)
+
+    def _paths_of(self, store: Store, job: Job) -> Iterator[Path]:
+        for name in job.needs:
+            yield store.path(replace(job, name=name))
+
+
+def _torchrun(job: Job, node: Any) -> list[str]:
+    """The words of torchrun before a command that several processes share."""
+    if job.processes * job.nodes == 1:
+        return []
+    words = ["-m", "torch.distributed.run", "--nproc-per-node", str(job.processes)]
+    if job.nodes == 1:
+        return [*words, "--standalone"]
+    port = str(20_000 + int("".join(filter(str.isdigit, node.job_id)) or 0) % 20_000)
+    place = ["--master-addr", node.hostnames[0], "--master-port", port]
+    return [*words, "--nnodes", str(job.nodes), "--node-rank", str(node.node), *place]
+
+
+def _environment(job: Job) -> Mapping[str, str]:
+    """The environment of a command: with the model's key in the kit's own variable."""
+    values = dict(os.environ)
+    if job.key_env and (key := environment(job.key_env)):
+        values["LMDEPLOY_API_KEY"] = key
+    return values
+
+
+def _predictions(job: Job) -> str | None:
+    """The newest prediction file of an inference."""
+    model = as_file_name(job.model)
+    place = Path(job.words[job.words.index("--work-dir") + 1]) / model
+    names = (place.rglob(f"{glob.escape(model)}_{job.dataset}{suffix}") for suffix in (".xlsx", ".tsv", ".json"))
+    found = [path for of in names for path in of if not path.is_symlink()]
+    return str(max(found, key=lambda path: path.stat().st_mtime_ns)) if found else None
+
+
+def _why(log: Path, began: int, code: int) -> str:
+    """Why a command failed, by what it wrote into the log from ``began`` on: its own sentence, else the last line."""
+    with log.open("rb") as source:
+        size = source.seek(0, 2)
+        source.seek(max(began, size - _LOG_BYTES))
+        lines = masked_lines(source.read().decode(errors="replace"))
+    if code in _ENDED:
+        return f"It was ended by a signal ({code}); the same call goes on from there."
+    own = [line.removeprefix("medqbench: ") for line in lines if line.startswith("medqbench: ")]
+    # torchrun's report comes behind the words of the process that failed.
+    return (own or lines or [f"It ended with exit code {code} and without a word; {log} says more."])[-1]
