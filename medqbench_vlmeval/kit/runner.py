@@ -37,6 +37,7 @@ from medqbench_vlmeval.kit.options import (
     refuse_unknown,
     with_whole_sets,
 )
+from medqbench_vlmeval.kit.ranks import RankFailed, ending_together, n_ranks, rank
 from medqbench_vlmeval.kit.robustness import add_second_passes, finish
 from medqbench_vlmeval.kit.run_files import Job, Outcome, outcome_of
 from medqbench_vlmeval.kit_version import InstalledKit, require_kit
@@ -65,7 +66,7 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     if options.robustness and options.datasets:
         words, options, more = add_second_passes(words, options)
         notes += more
-    for sentence in notes:
+    for sentence in notes if rank() == 0 else ():
         print(f"medqbench: {sentence}", file=sys.stderr)
     jobs = options.jobs()
     only_own = bool(jobs) and all(job.own for job in jobs)
@@ -90,7 +91,7 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
         # Other datasets of the run are cut by the kit itself; ours are not longer than that by then.
         words += ["--limit", str(options.limit)]
 
-    checks = options.test_call and options.mode != "eval" and int(os.environ.get("RANK", "0")) == 0
+    checks = options.test_call and options.mode != "eval" and rank() == 0
     refused: dict[str, str] = {}
     if checks and not options.base_url:
         refused = missing_weights({**dict.fromkeys(options.models), **options.model_entries}, kit)
@@ -109,7 +110,7 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     with in_environment(options):
         stopped = {(model, name): why for model, why in refused.items() for name in options.datasets}
         stopped |= _run_models(kit, words, options, limit, redaction, refused.keys())
-        if int(os.environ.get("RANK", "0")) != 0:
+        if rank() != 0:
             return 0
         told = [outcome_of(job, work_dir, started, stopped.get((job.model, job.dataset))) for job in jobs]
         ended = [(job, finish(job, outcome, options.entries)) for job, outcome in zip(jobs, told, strict=True)]
@@ -136,18 +137,20 @@ def _run_models(
     names = import_module("vlmeval.run" if _script(kit).parent == kit.package else "vlmeval.smp")
     models = {as_file_name(model): model for model in options.models if model not in without}
     # Processes of torchrun have to stay together.
-    apart = len(models) > 1 and int(os.environ.get("WORLD_SIZE", "1")) == 1
+    apart = len(models) > 1 and n_ranks() == 1
     runs: list[dict[str, str]] = [{name: model} for name, model in models.items()] if apart else [models]
     earlier = EarlierRuns(models, options, limit)
     reasons: dict[tuple[str, str], str] = {}
     told = {job.dataset if job.own else "" for job in options.jobs()}
-    with guard_kit(redaction), on_record(redaction), written_at_the_end(), earlier.watch(names):
+    with guard_kit(redaction), on_record(redaction), written_at_the_end(), earlier.watch(names), ending_together(names):
         for of_run in runs:
             with _named(names, of_run, options.config), KitErrors(told if "" in told else {*told, None}) as errors:
                 try:
                     _hand_over(kit, words if tuple(of_run) == options.models else _with_models(words, of_run))
                 except MedQBenchError:
                     raise
+                except RankFailed as error:
+                    raise RunFailed(redaction(str(error))) from error
                 except SystemExit as end:
                     # A kit with the patch 'exit-code' ends so where a dataset failed; its status file says which.
                     if end.code != 1:

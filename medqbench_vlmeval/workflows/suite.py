@@ -18,6 +18,8 @@ from medqbench_vlmeval.files import check_room, held
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.budget import estimates, total
 from medqbench_vlmeval.judge.usage import load_prices
+from medqbench_vlmeval.runs.progress import FAILED as ENDED
+from medqbench_vlmeval.runs.progress import ProgressFile, progress_path
 from medqbench_vlmeval.types import Prediction
 from medqbench_vlmeval.workflows.estimate import budget_of
 from medqbench_vlmeval.workflows.evaluate import request_for
@@ -141,11 +143,19 @@ class Loop:
         most = max(job.gpus for job in self.jobs)
         if self.engine.cluster == LOCAL and self._cards and most > len(self._cards):
             raise BadInput(f"A model needs {most} GPUs, and this machine has {len(self._cards)}; use --cluster slurm.")
+        file = ProgressFile(progress_path(self._store.jobs, "suite"), self.suite.folder.name, "all jobs")
         while True:
             states = {job.name: self._seen(job) for job in self.jobs}
+            counts = Counter(state.status for state in states.values())
+            failed = f"{counts[FAILED]} failed" if counts[FAILED] else ""
+            file.told("jobs", counts[DONE], len(states), failed)
             active = [state for state in states.values() if state.is_active]
             ready = [state for state in states.values() if self._is_ready(state, states)]
             if not active and not ready:
+                if counts[DONE] < len(states):
+                    file.told(ENDED, more=f"{failed}; {counts[DONE]} of {len(states)} jobs are done")
+                else:
+                    file.remove()
                 return list(states.values())
             chosen = [paid for state in self._fitting(ready, active) for paid in self._affordable(state, states)]
             for state in self.engine.submit(chosen):
