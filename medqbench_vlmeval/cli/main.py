@@ -136,6 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         end_ = "" if words[:1] in (["view"], ["data"]) else f"; {kept} are kept and not asked for again"
         if words[:1] == ["synth"]:
             end_ = "; pictures that are made are kept, and the same call goes on from them"
+        if words[:1] == ["suite"]:
+            end_ = "; what is done stays, jobs of a cluster are still at work, and the same call goes on"
         print(f"medqbench: {how}{end_}.", file=sys.stderr)
         sys.exit(TERMINATED if is_terminated else INTERRUPTED)
 

@@ -113,6 +113,7 @@ def _check_models(file: Path, jobs: Sequence[Job]) -> None:
     """Refuse models and options that the kit's runner would refuse, before anything begins."""
     from medqbench_vlmeval.kit.options import check_names, read_options
     from medqbench_vlmeval.kit_version import require_kit
+    from medqbench_vlmeval.workflows.suite_file import line_of_model
 
     kit = require_kit()
     for job in jobs:
@@ -120,7 +121,7 @@ def _check_models(file: Path, jobs: Sequence[Job]) -> None:
             try:
                 check_names(read_options(job.words[1:])[1], kit)
             except MedQBenchError as error:
-                raise BadInput(f"{file}, model '{job.model}': {error}") from None
+                raise BadInput(f"{file}, line {line_of_model(file, job.model)}: {error}") from None
 
 
 def _say(state: State) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import logging
 import os
 import re
@@ -251,10 +252,11 @@ def _served(
         in_package = kit_runner.parent.name == "vlmeval"
         return vars(import_module("vlmeval.run")) if in_package else runpy.run_path(str(kit_runner), run_name="runner")
 
-    def serve(name: str) -> Any:
+    def serve(name: str, url: str) -> Any:
         of_kit = runner()
         with replaced(sys, "argv", [str(kit_runner), *words]):
             args = of_kit["parse_args"]()
+        args.base_url = url
         return vlmeval.api.LMDeployAPI(**{**of_kit["build_model_from_base_url"](args), "model": name})
 
     def configure(name: str) -> Any:
@@ -264,12 +266,26 @@ def _served(
         entry = config.get(name) or {}
         cls = getattr(supported_VLM.get(name), "func", None)
         if options.base_url and not options.config:
-            yield name, functools.partial(serve, name), ""
+            for url in options.base_url.split(","):
+                yield name, functools.partial(serve, name, url.strip()), ""
         elif hasattr(vlmeval.api, str(entry.get("class"))):
             yield name, functools.partial(configure, name), _unset(entry["class"], str(entry.get("model", name)))
         elif "class" not in entry and isinstance(cls, type) and issubclass(cls, BaseAPI):
             build = functools.partial(supported_VLM[name], **entry)
             yield name, build, _unset(cls.__name__, str(supported_VLM[name].keywords.get("model", "")))
+
+
+def spread(served: Any, **words: Any) -> Any:
+    """The kit's client of a server, or of several with commas between their addresses, which get its requests in turn;
+    a request that failed comes to the next one."""
+    route = "/chat/completions"
+    urls = [url.strip().removesuffix(route).rstrip("/") + route for url in words.get("api_base", "").split(",")]
+    if len(urls) == 1:
+        return served(**words)
+    in_turn = itertools.cycle(urls)
+    # The kit's client looks its address up for each request.
+    address = property(lambda _: next(in_turn), lambda *_: None)
+    return type(served.__name__, (served,), {"api_base": address})(**words)
 
 
 def _asked(model: Any, mask: Callable[[str], str]) -> str | None:

@@ -23,7 +23,7 @@ from medqbench_vlmeval.judge.secrets import masked_traceback
 from medqbench_vlmeval.kit.earlier_runs import EarlierRuns
 from medqbench_vlmeval.kit.guards import KitErrors, Redaction, guard_kit, redacted, replaced
 from medqbench_vlmeval.kit.imports import importing_kit
-from medqbench_vlmeval.kit.model_calls import missing_weights, on_record, refusing_models
+from medqbench_vlmeval.kit.model_calls import missing_weights, on_record, refusing_models, spread
 from medqbench_vlmeval.kit.model_use import written_at_the_end
 from medqbench_vlmeval.kit.options import (
     OTHER_MODELS,
@@ -189,10 +189,10 @@ def _named(names: ModuleType, models: Mapping[str, str], config: str | None) -> 
             supported_VLM.setdefault(name, supported_VLM[model])
     served, load = vlmeval.api.LMDeployAPI, names.load
 
-    def serve(*args: Any, **words: Any) -> Any:
+    def serve(**words: Any) -> Any:
         if (name := words.get("model", "")) in models:
             words["model"] = models[name]
-        return served(*args, **words)
+        return spread(served, **words)
 
     def load_config(path: Any, *args: Any, **words: Any) -> Any:
         loaded = load(path, *args, **words)

@@ -137,7 +137,14 @@ class Loop:
 
     def run(self) -> list[State]:
         """Run the jobs; returns what became of each. Raises BadInput where a job needs more GPUs than there are,
-        RunFailed where the scheduler fails; what it has goes on."""
+        RunFailed where the scheduler fails; what it has goes on. Ctrl-C ends this machine's jobs first."""
+        try:
+            return self._run()
+        except KeyboardInterrupt:
+            self.engine.end([state for state in map(self._store.read, self.jobs) if state.is_active])
+            raise
+
+    def _run(self) -> list[State]:
         self._store = Store(self.suite.folder)
         self._cards = self.suite.local.gpus if self.suite.local.gpus is not None else machine_gpus()
         most = max(job.gpus for job in self.jobs)

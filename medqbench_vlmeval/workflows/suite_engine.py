@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -35,6 +35,7 @@ _LOG, _ID = ".log", ".engine"
 _LOG_BYTES = 1 << 16
 _ENDED = (128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM, -signal.SIGINT, -signal.SIGKILL)
 _UNLIMITED = 60 * 24 * 365  # minutes
+_GRACE = 20  # seconds; clusters kill after 30
 
 
 class Engine:
@@ -80,7 +81,8 @@ class Engine:
                 executor.update_parameters(**self._parameters(kept[0]))
                 work = [JobProcess(self._store.folder, self._store.path(state.job)) for state in kept]
                 try:
-                    jobs = executor.submit_array(work)
+                    with _deaf_to_ctrl_c():
+                        jobs = executor.submit_array(work)
                 except Exception as error:
                     for state in kept:
                         self._store.write(replace(state, status=FAILED, why="The scheduler did not take it."))
@@ -91,6 +93,22 @@ class Engine:
                     # In a file of its own: the job's process may be writing the state by now.
                     write_text(self._store.path(state.job, _ID), job.job_id)
                     yield state
+
+    def end(self, states: Sequence[State]) -> None:
+        """Let jobs of this machine keep what they have and end, and wait for that; those of a cluster go on."""
+        jobs = [self._ours[name] for state in states if (name := self._name(state)) in self._ours]
+        for job in jobs if self.cluster == LOCAL else ():
+            with suppress(OSError):
+                os.kill(int(job.job_id), signal.SIGTERM)
+        while self.cluster == LOCAL and not all(job.done() for job in jobs):
+            time.sleep(self.poll)
+
+    def _name(self, state: State) -> str:
+        """The engine's name of a job."""
+        try:
+            return self._store.path(state.job, _ID).read_text(encoding="utf-8")
+        except OSError:
+            return ""
 
     def _needs(self, state: State) -> tuple[int, int, int]:
         return state.job.gpus, state.job.nodes, state.job.processes
@@ -113,13 +131,12 @@ class Engine:
         """Whether a job that was handed over is still waiting or at work, here or by an earlier call."""
         if self._store.is_locked(state.job):
             return True
-        with suppress(OSError):
-            name = self._store.path(state.job, _ID).read_text(encoding="utf-8")
-            if state.cluster == SLURM:
-                return name.partition("_")[0] in self._queued()
-            if (ours := self._ours.get(name)) is not None:
-                return not ours.done()
-            # Of an earlier call: the number may be another process's by now.
+        name = self._name(state)
+        if state.cluster == SLURM:
+            return name.partition("_")[0] in self._queued()
+        if (ours := self._ours.get(name)) is not None:
+            return not ours.done()
+        with suppress(OSError):  # of an earlier call: the number may be another process's by now
             return str(self._store.jobs.absolute()).encode() in Path(f"/proc/{name}/cmdline").read_bytes()
         return False
 
@@ -138,6 +155,16 @@ class Engine:
         return self._queue[1]
 
 
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Let processes that begin here not hear Ctrl-C, which the terminal sends to all: the call ends them in order."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class JobProcess:
     """What runs where the engine puts it: one job, by its file; it may be called again after a preemption."""
 
@@ -153,6 +180,8 @@ class JobProcess:
         state = store.read_file(self.path)
         if state is None or state.status == DONE:
             return
+        # submitit would go on after the signal with which a user or a scheduler ends a job.
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
         if node.node > 0:  # another node of the job's keeps the state
             self._run(store, state, node)
             return
@@ -177,7 +206,7 @@ class JobProcess:
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(signal.SIGTERM)
             try:
-                self._child.wait(60)
+                self._child.wait(_GRACE)
             except subprocess.TimeoutExpired:
                 self._child.kill()
 

@@ -23,6 +23,7 @@ from medqbench_vlmeval.prompts.styles import check_style
 
 TEMPLATE = Path(__file__).with_name("suite.yaml")
 _MOST_BYTES = 1 << 20
+_MOST_SHOWN = 5
 _VARIABLE = re.compile(r"[A-Za-z_]\w*")
 _TIME = re.compile(r"(?:(\d+)-)?(\d{1,3}):(\d\d)(?::\d\d)?")
 # Options of a run that the suite itself gives.
@@ -55,6 +56,8 @@ def _minutes(value: object) -> object:
     if isinstance(value, str) and (time := _TIME.fullmatch(value)):
         days, hours, minutes = (int(part or 0) for part in time.groups())
         return (days * 24 + hours) * 60 + minutes
+    if isinstance(value, str):  # pydantic takes no TypeError
+        raise ValueError("is no time such as '12:00:00' or '2-00:00', or a number of minutes")  # noqa: TRY004
     return value
 
 
@@ -115,7 +118,8 @@ class ModelEntry(_Record):
         for option, value in self.options.items():
             if option in _TAKEN or option.startswith("judge"):
                 raise ValueError(f"the option '{option}' is not a model's: the suite gives it")
-            if is_secret_name(option) or looks_like_key(str(value)):
+            # The kit's 'max-tokens' is named like a secret, and a number is none.
+            if (is_secret_name(option) and isinstance(value, str)) or looks_like_key(str(value)):
                 raise ValueError(f"the option '{option}' would stand in files; name a variable with 'key_env'")
         if looks_like_key(self.name):
             raise ValueError("the name looks like a key; name a variable with 'key_env'")
@@ -250,7 +254,9 @@ def read_suite(path: Path) -> Suite:
     try:
         suite = Suite.model_validate(content)
     except ValidationError as error:
-        raise BadInput("\n".join(_sentence(path, root, problem) for problem in error.errors())) from None
+        # What is left of a list whose entries are wrong is none of the user's mistakes.
+        problems = [problem for problem in error.errors() if problem["type"] != "too_short"] or error.errors()
+        raise BadInput(" ".join(_sentence(path, root, problem) for problem in problems[:_MOST_SHOWN])) from None
     beside = path.parent
     prices = None if suite.prices is None else beside / suite.prices.expanduser()
     return suite.model_copy(update={"folder": beside / suite.folder.expanduser(), "prices": prices})
@@ -269,12 +275,20 @@ def _sentence(path: Path, root: yaml.Node, problem: Any) -> str:
         return f"{path}, line {line}: {what} is unknown.{hint}"
     if problem["type"] == "missing":
         return f"{path}, line {line}: {what} is missing."
-    return f"{path}, line {line}: {what}: {problem['msg'].removeprefix('Value error, ')}."
+    return f"{path}, line {line}: {what}: {problem['msg'].removeprefix('Value error, ').rstrip('.')}."
 
 
-def _line_of(node: yaml.Node, place: Sequence[object]) -> int:
+def line_of_model(path: Path, name: str) -> int:
+    """The line of a suite's file in which a model stands."""
+    root = yaml.compose(read_bytes(path, _MOST_BYTES), yaml.SafeLoader)
+    entries = yaml.safe_load(read_bytes(path, _MOST_BYTES))["models"]
+    names = [entry["name"] if isinstance(entry, dict) else entry for entry in entries]
+    return _line_of(root, ["models", names.index(name)])
+
+
+def _line_of(node: yaml.Node | None, place: Sequence[object]) -> int:
     """The line, from 1, of what stands at a place, or of the nearest around it."""
-    line = node.start_mark.line + 1
+    line = node.start_mark.line + 1 if node else 1
     for part in place:
         found = None
         if isinstance(node, yaml.MappingNode):
