@@ -28,7 +28,6 @@ SYNTH = ["scikit-image>=0.22", "pydicom>=3.0.1", "nibabel>=5"]
 WANDB = ["wandb>=0.18"]
 MLFLOW = ["mlflow-skinny>=2.15"]
 DATASETS = ["datasets>=3.0"]
-SUITE = ["submitit>=1.5.2", "PyYAML>=6"]
 TEST = [
     "pytest>=8",
     "hypothesis>=6.100",
@@ -58,8 +57,6 @@ TEST = [
     *WANDB,
     *MLFLOW,
     *DATASETS,
-    *SUITE,
-    "types-PyYAML",
 ]
 DOCS = ["mkdocs>=1.6", "mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 
@@ -116,6 +113,8 @@ setup(
         "confusable-homoglyphs>=3.3",
         "huggingface_hub>=0.26",
         "jinja2>=3.1",
+        "submitit>=1.5.2",
+        "ruamel.yaml>=0.18",
         "matplotlib>=3.8",
         "starlette>=0.37.2",
         "uvicorn>=0.30",
@@ -128,7 +127,6 @@ setup(
         "wandb": WANDB,
         "mlflow": MLFLOW,
         "datasets": DATASETS,
-        "suite": SUITE,
         "test": [*TEST, *DOCS],
         "docs": DOCS,
     },

@@ -66,7 +66,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1
-KillWait=5
+KillWait=30
 ReturnToService=2
 SlurmctldTimeout=120
 SlurmdTimeout=120

@@ -31,12 +31,11 @@ from medqbench_vlmeval.workflows.suite_jobs import DONE, FAILED, JOBS, PENDING, 
 @dataclass(frozen=True)
 class Planned:
     """A job with what it would ask: ``calls`` of a model or a judge, and what a judge's would cost in US dollars (None:
-    no price known). ``basis`` says what a judge's numbers rest on."""
+    no price known)."""
 
     state: State
     calls: int
     cost_usd: float | None = 0.0
-    basis: str = ""
 
 
 def plan(suite: Suite, jobs: Sequence[Job]) -> list[Planned]:
@@ -67,10 +66,8 @@ def plan(suite: Suite, jobs: Sequence[Job]) -> list[Planned]:
             planned = Planned(state, n_samples(job.dataset.removesuffix(ROBUSTNESS)))
         elif state.status != DONE and job.judge:
             before = states[job.needs[0]]
-            if before.status == DONE:
-                planned = Planned(state, *cost_of(suite, job, before), "predictions")
-            else:
-                planned = Planned(state, *of_references(job.dataset, job.judge), "reference answers")
+            of = cost_of(suite, job, before) if before.status == DONE else of_references(job.dataset, job.judge)
+            planned = Planned(state, *of)
         plans.append(planned)
     return plans
 

@@ -22,12 +22,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.errors import BadInput, MissingDependency, RunFailed
+import submitit
+from submitit.helpers import DelayedSubmission
+
+from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import as_file_name, held, write_text
 from medqbench_vlmeval.judge.options import environment
 from medqbench_vlmeval.judge.secrets import masked_lines
 from medqbench_vlmeval.workflows.suite_file import Suite
-from medqbench_vlmeval.workflows.suite_jobs import DONE, FAILED, RUNNING, SUBMITTED, Job, State, Store
+from medqbench_vlmeval.workflows.suite_jobs import DONE, FAILED, PREDICTIONS, RUNNING, SUBMITTED, Job, State, Store
 
 CLUSTERS = LOCAL, SLURM = "local", "slurm"
 _POLL = {LOCAL: 0.3, SLURM: 3.0}  # seconds
@@ -39,19 +42,12 @@ _GRACE = 20  # seconds; clusters kill after 30
 
 
 class Engine:
-    """submitit with what a suite's file asks for. Raises BadInput where there is no such cluster here,
-    MissingDependency without submitit."""
+    """submitit with what a suite's file asks for. Raises BadInput where there is no such cluster here."""
 
     def __init__(self, suite: Suite, cluster: str) -> None:
-        try:
-            import submitit
-        except ModuleNotFoundError:
-            raise MissingDependency(
-                "A suite needs submitit; install it with: pip install 'medqbench-vlmeval[suite]'."
-            ) from None
         if cluster not in CLUSTERS:
             raise BadInput(f"--cluster {cluster} is none of {', '.join(CLUSTERS)}.")
-        if cluster == SLURM and not (shutil.which("sbatch") and shutil.which("srun") and shutil.which("squeue")):
+        if cluster == SLURM and not all(map(shutil.which, ("sbatch", "srun", "squeue"))):
             raise BadInput(
                 "There is no Slurm here (sbatch, srun and squeue are not found); call this on a login node of the "
                 "cluster, or leave --cluster out."
@@ -69,30 +65,27 @@ class Engine:
     def submit(self, states: Sequence[State]) -> Iterator[State]:
         """Hand jobs over; of a cluster's those that need the same go as one array. Yields each state when it is known
         under the engine's name. RunFailed where the scheduler refuses one."""
-        keyed = sorted(states, key=self._needs)
-        for _, of_kind in groupby(keyed, key=self._needs):
-            for group in [list(of_kind)] if self.cluster == SLURM else [[state] for state in of_kind]:
-                # Their files come first: a job that begins at once reads what it is.
-                kept = [replace(state, status=SUBMITTED, why="", cluster=self.cluster, ended=0.0) for state in group]
+        for _, group in groupby(sorted(states, key=self._needs), key=self._needs):
+            # Their files come first: a job that begins at once reads what it is.
+            kept = [replace(state, status=SUBMITTED, why="", cluster=self.cluster, ended=0.0) for state in group]
+            for state in kept:
+                self._store.path(state.job, _ID).unlink(missing_ok=True)
+                self._store.write(state)
+            executor = self._executor()
+            executor.update_parameters(**self._parameters(kept[0]))
+            try:
+                with _deaf_to_ctrl_c():
+                    jobs = executor.submit_array([JobProcess(self._store.path(state.job)) for state in kept])
+            except Exception as error:
                 for state in kept:
-                    self._store.path(state.job, _ID).unlink(missing_ok=True)
-                    self._store.write(state)
-                executor = self._executor()
-                executor.update_parameters(**self._parameters(kept[0]))
-                work = [JobProcess(self._store.folder, self._store.path(state.job)) for state in kept]
-                try:
-                    with _deaf_to_ctrl_c():
-                        jobs = executor.submit_array(work)
-                except Exception as error:
-                    for state in kept:
-                        self._store.write(replace(state, status=FAILED, why="The scheduler did not take it."))
-                    words = str(error).strip().splitlines() or [type(error).__name__]
-                    raise RunFailed(f"{self.cluster} did not take the jobs: {words[-1]}.") from error
-                for state, job in zip(kept, jobs, strict=True):
-                    self._ours[job.job_id] = job
-                    # In a file of its own: the job's process may be writing the state by now.
-                    write_text(self._store.path(state.job, _ID), job.job_id)
-                    yield state
+                    self._store.write(replace(state, status=FAILED, why="The scheduler did not take it."))
+                words = str(error).strip().splitlines() or [type(error).__name__]
+                raise RunFailed(f"{self.cluster} did not take the jobs: {words[-1]}.") from error
+            for state, job in zip(kept, jobs, strict=True):
+                self._ours[job.job_id] = job
+                # In a file of its own: the job's process may be writing the state by now.
+                write_text(self._store.path(state.job, _ID), job.job_id)
+                yield state
 
     def end(self, states: Sequence[State]) -> None:
         """Let jobs of this machine keep what they have and end, and wait for that; those of a cluster go on."""
@@ -105,27 +98,21 @@ class Engine:
 
     def _name(self, state: State) -> str:
         """The engine's name of a job."""
-        try:
-            return self._store.path(state.job, _ID).read_text(encoding="utf-8")
-        except OSError:
-            return ""
+        path = self._store.path(state.job, _ID)
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
-    def _needs(self, state: State) -> tuple[int, int, int]:
-        return state.job.gpus, state.job.nodes, state.job.processes
+    def _needs(self, state: State) -> tuple[object, ...]:
+        """What jobs have in common that go as one array; on this machine each goes alone."""
+        return state.job.gpus, state.job.nodes, state.job.processes, "" if self.cluster == SLURM else state.job.name
 
     def _parameters(self, state: State) -> dict[str, object]:
-        job, slurm = state.job, self._suite.slurm
+        job, asked = state.job, self._suite.slurm.model_dump(exclude_none=True)
         if self.cluster == LOCAL:
-            cards: dict[str, object] = {"gpus_per_node": len(state.cards), "visible_gpus": state.cards}
+            cards = {"gpus_per_node": len(state.cards), "visible_gpus": state.cards}
             return {**cards, "nodes": 1, "tasks_per_node": 1, "timeout_min": _UNLIMITED}
-        common: dict[str, object] = {"nodes": job.nodes, "tasks_per_node": 1, "name": "medqbench"}
-        asked: dict[str, object] = {"partition": slurm.partition, "account": slurm.account, "qos": slurm.qos}
-        asked |= {"constraint": slurm.constraint, "setup": list(slurm.setup) or None}
-        asked |= {"array_parallelism": slurm.array, "signal_delay_s": 120}
-        more: dict[str, object] = {"gpus_per_node": job.gpus or None, "mem_gb": slurm.memory}
-        common |= {name: value for name, value in more.items() if value is not None}
-        common |= {"timeout_min": slurm.time, "cpus_per_task": slurm.cpus}
-        return {**common, **{f"slurm_{name}": value for name, value in asked.items() if value is not None}}
+        asked |= {"gpus_per_node": job.gpus} if job.gpus else {}
+        asked |= {"nodes": job.nodes, "ntasks_per_node": 1, "job_name": "medqbench", "signal_delay_s": 120}
+        return {f"slurm_{name}": value for name, value in asked.items()}
 
     def is_alive(self, state: State) -> bool:
         """Whether a job that was handed over is still waiting or at work, here or by an earlier call."""
@@ -168,15 +155,13 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 class JobProcess:
     """What runs where the engine puts it: one job, by its file; it may be called again after a preemption."""
 
-    def __init__(self, folder: Path, path: Path) -> None:
-        self.folder, self.path = folder.absolute(), path.absolute()
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
         self._child: subprocess.Popen[str] | None = None
 
     def __call__(self) -> None:
         """Run the job, and keep what became of it."""
-        import submitit
-
-        store, node = Store(self.folder), submitit.JobEnvironment()
+        store, node = Store(self.path.parents[1]), submitit.JobEnvironment()
         state = store.read_file(self.path)
         if state is None or state.status == DONE:
             return
@@ -191,15 +176,13 @@ class JobProcess:
                 why, result = self._run(store, state, node)
             except (OSError, ValueError) as error:
                 why, result = f"{type(error).__name__}: {error}", None
-            ended = replace(state, status=FAILED if why else DONE, why=why, result=result, ended=time.time())
-            store.write(ended)
+            end = FAILED if why else DONE
+            store.write(replace(state, status=end, why=why, result=result, ended=time.time()))
 
     def checkpoint(self) -> Any:
         """What submitit runs next where the time is up or another job needs the place: the same, which goes on."""
-        from submitit.helpers import DelayedSubmission
-
         self._end()
-        return DelayedSubmission(JobProcess(self.folder, self.path))
+        return DelayedSubmission(JobProcess(self.path))
 
     def _end(self) -> None:
         """Let the command keep what it has, as after Ctrl-C."""
@@ -213,25 +196,23 @@ class JobProcess:
     def _run(self, store: Store, state: State, node: Any) -> tuple[str, str | None]:
         """Run the command of a job; the sentence of what failed, and the result's file."""
         job = state.job
-        files = [of.result or "" for path in self._paths_of(store, job) if (of := store.read_file(path))]
-        words = [files[int(word[1])] if word in ("{0}", "{1}") else word for word in job.words]
+        needed = (store.read_file(store.path(replace(job, name=name))) for name in job.needs)
+        files = [state.result or "" for state in needed if state is not None]
+        words = [files[PREDICTIONS.index(word)] if word in PREDICTIONS else word for word in job.words]
         command = [sys.executable, *_torchrun(job, node), "-m", "medqbench_vlmeval", *words]
         log = store.path(job, f"{_LOG}{node.node or ''}")
         with log.open("a", encoding="utf-8") as lines:
             began = lines.tell()
             out = subprocess.PIPE if job.kind != "infer" else lines
-            self._child = subprocess.Popen(  # noqa: S603 - a command of this package's own
-                command, stdout=out, stderr=lines, text=True, env=_environment(job)
-            )
+            # The kit has a variable of its own for a server's key.
+            key = environment(job.key_env) if job.key_env else None
+            env = {**os.environ, **({"LMDEPLOY_API_KEY": key} if key else {})}
+            self._child = subprocess.Popen(command, stdout=out, stderr=lines, text=True, env=env)  # noqa: S603
             printed, _ = self._child.communicate()
         if self._child.returncode:
             return _why(log, began, self._child.returncode), None
         result = _predictions(job) if job.kind == "infer" else json.loads(printed)["files"]["score"]
         return ("", result) if result else (f"It left no prediction file; {log} says more.", None)
-
-    def _paths_of(self, store: Store, job: Job) -> Iterator[Path]:
-        for name in job.needs:
-            yield store.path(replace(job, name=name))
 
 
 def _torchrun(job: Job, node: Any) -> list[str]:
@@ -244,14 +225,6 @@ def _torchrun(job: Job, node: Any) -> list[str]:
     port = str(20_000 + int("".join(filter(str.isdigit, node.job_id)) or 0) % 20_000)
     place = ["--master-addr", node.hostnames[0], "--master-port", port]
     return [*words, "--nnodes", str(job.nodes), "--node-rank", str(node.node), *place]
-
-
-def _environment(job: Job) -> Mapping[str, str]:
-    """The environment of a command: with the model's key in the kit's own variable."""
-    values = dict(os.environ)
-    if job.key_env and (key := environment(job.key_env)):
-        values["LMDEPLOY_API_KEY"] = key
-    return values
 
 
 def _predictions(job: Job) -> str | None:

@@ -24,13 +24,15 @@ from medqbench_vlmeval.workflows.suite_file import JudgeEntry, ModelEntry, Suite
 Kind = Literal["infer", "judge", "passes"]
 PENDING, SUBMITTED, RUNNING, DONE, FAILED = "pending", "submitted", "running", "done", "failed"
 JOBS = "jobs"
-_STATE, _CHOICES = ".json", "choices"
+PREDICTIONS = ("{0}", "{1}")
+"""What stands in a job's words for the prediction files of the jobs that it needs."""
+_STATE = ".json"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One unit of work. ``words`` are those behind 'medqbench', with '{0}' and '{1}' for the predictions of the jobs
-    that it ``needs``, by name; ``key`` is another one where any input is another. GPUs, torchrun's processes and nodes
+    """One unit of work. ``words`` are those behind 'medqbench', with ``PREDICTIONS`` of the jobs that it
+    ``needs``, by name; ``key`` is another one where any input is another. GPUs, torchrun's processes and nodes
     as in :class:`.ModelEntry`; ``key_env`` is the variable of the model's key."""
 
     name: str
@@ -55,8 +57,8 @@ class Job:
 @dataclass(frozen=True)
 class State:
     """What became of a job: ``why`` says what failed, in a sentence. ``cards`` are the GPUs that it has of this
-    machine; times are in seconds since 1970. ``result`` is the
-    prediction or score file, ``cost_usd`` what judging may cost by estimate, all tries together."""
+    machine; times are in seconds since 1970. ``result`` is the prediction or score file, ``cost_usd`` what judging may
+    cost by estimate, all tries together."""
 
     job: Job
     status: str = PENDING
@@ -74,57 +76,62 @@ class State:
         """Whether the engine has it."""
         return self.status in (SUBMITTED, RUNNING)
 
+    @property
+    def seconds(self) -> float:
+        """How long its last try took; 0 where none has ended."""
+        return max(0.0, self.ended - self.began) if self.began else 0.0
+
 
 def jobs_of(suite: Suite) -> list[Job]:
     """The jobs of a suite in the order of its file, each behind those that it needs."""
     jobs: list[Job] = []
+    limit = ["--limit", str(suite.limit)] if suite.limit else []
     for model in suite.models:
         for dataset in suite.official:
-            first = _infer(suite, model, dataset)
+            first = _infer(suite, model, dataset, limit)
             jobs.append(first)
-            judges: Sequence[JudgeEntry | None] = suite.judges if not task_of(dataset).is_choice else [None]
-            jobs += [_judge(suite, model, first, judge) for judge in judges]
+            judges: Sequence[JudgeEntry | None] = [None] if task_of(dataset).is_choice else suite.judges
+            for judge in judges:
+                words = [*limit, *(["--prices", str(suite.prices)] if suite.prices else []), *_judge_words(judge)]
+                jobs.append(_after(suite, "judge", [first], words, judge.name if judge else ""))
             if suite.second_pass and task_of(dataset) is not Task.NO_REFERENCE:
-                second = _infer(suite, model, dataset + ROBUSTNESS)
-                jobs += [second, _passes(suite, first, second)]
+                second = _infer(suite, model, dataset + ROBUSTNESS, limit)
+                jobs += [second, _after(suite, "passes", [first, second])]
     return jobs
 
 
-def _infer(suite: Suite, model: ModelEntry, dataset: str) -> Job:
-    words = ["run", "--data", dataset, "--model", model.name, "--mode", "infer", "--reuse"]
+def _infer(suite: Suite, model: ModelEntry, dataset: str, limit: Sequence[str]) -> Job:
+    words = ["run", "--data", dataset, "--model", model.name, "--mode", "infer", "--reuse", *limit]
     words += ["--base-url", ",".join(model.base_url)] if model.base_url else []
-    words += ["--limit", str(suite.limit)] if suite.limit else []
     words += ["--prompt-style", suite.prompt_style] if suite.prompt_style else []
     for option, value in model.options.items():
         words += [f"--{option}"] if value is True else [] if value is False else [f"--{option}", str(value)]
-    name, resources = f"{model.name} {dataset}", (model.n_gpus, model.processes, model.nodes)
-    job = Job(name, "infer", model.name, dataset, "", tuple(words), (), "", *resources, model.key_env)
+    resources = model.n_gpus, model.processes, model.nodes, model.key_env
     key = _key(words, _data_key(dataset))
+    job = Job(f"{model.name} {dataset}", "infer", model.name, dataset, "", (), (), key, *resources)
     # Replies to other questions, or with other settings, stay where they are.
     place = suite.folder / "predictions" / f"{job.file_name}-{key[:6]}"
-    return replace(job, words=(*words, "--work-dir", str(place)), key=key)
+    return replace(job, words=(*words, "--work-dir", str(place)))
 
 
-def _judge(suite: Suite, model: ModelEntry, first: Job, judge: JudgeEntry | None) -> Job:
-    name = judge.name if judge else ""
-    place = suite.folder / "results" / (as_file_name(name) if judge else _CHOICES)
-    words = ["score", "{0}", "--data", first.dataset, "--model", model.name, "--json"]
-    words += ["--limit", str(suite.limit)] if suite.limit else []
-    words += ["--prices", str(suite.prices)] if suite.prices else []
-    if judge:
-        args = {keyword: value for keyword, value in judge.keywords.items() if keyword != "model"}
-        words += ["--judge", name, *(["--judge-args", json.dumps(args, sort_keys=True)] if args else [])]
-    title = f"{first.name} {name or 'scored'}"
-    key = _key(words, first.key)
-    return Job(title, "judge", model.name, first.dataset, name, (*words, "--out", str(place)), (first.name,), key)
+def _judge_words(judge: JudgeEntry | None) -> list[str]:
+    args = {name: value for name, value in (judge.keywords if judge else {}).items() if name != "model"}
+    words = ["--judge", judge.name] if judge else []
+    return words + (["--judge-args", json.dumps(args, sort_keys=True)] if args else [])
 
 
-def _passes(suite: Suite, first: Job, second: Job) -> Job:
-    words = ("robustness", "{0}", "{1}", "--data", first.dataset, "--model", first.model, "--json")
-    place = str(suite.folder / "results" / "second-pass")
-    name, key = f"{second.name} compared", _key(words, first.key, second.key)
-    needs = (first.name, second.name)
-    return Job(name, "passes", first.model, second.dataset, "", (*words, "--out", place), needs, key)
+def _after(suite: Suite, kind: Kind, before: Sequence[Job], words: Sequence[str] = (), judge: str = "") -> Job:
+    """A job on the predictions of others."""
+    first, last = before[0], before[-1]
+    command, title, folder = {
+        "judge": ("score", judge or "scored", as_file_name(judge or "scored")),
+        "passes": ("robustness", "compared", "second-pass"),
+    }[kind]
+    given = [command, *PREDICTIONS[: len(before)], "--data", first.dataset, "--model", first.model, "--json", *words]
+    key = _key(given, *(job.key for job in before))
+    given += ["--out", str(suite.folder / "results" / folder)]
+    needs = tuple(job.name for job in before)
+    return Job(f"{last.name} {title}", kind, first.model, last.dataset, judge, tuple(given), needs, key)
 
 
 def _key(words: Sequence[str], *before: str) -> str:
@@ -134,9 +141,7 @@ def _key(words: Sequence[str], *before: str) -> str:
 def _data_key(dataset: str) -> str:
     """What stands for the content of a registered set, whose files may change; the published ones are pinned."""
     name = parse_dataset_name(dataset)
-    if name.folder is None:
-        return ""
-    places = (place_of(part, name.split, name.folder) for part in name.task.parts)
+    places = (place_of(part, name.split, name.folder) for part in name.task.parts if name.folder is not None)
     return " ".join(sha256_of(place[0]) for place in places if place)
 
 
@@ -153,10 +158,10 @@ class Store:
 
     def read(self, job: Job) -> State:
         """How far a job is; one whose inputs are others now is pending again."""
-        state = self.read_file(self.path(job))
-        if state is None or (state.job.key != job.key and not state.is_active):
-            return State(job)
-        return state
+        state = self.read_file(self.path(job)) or State(job)
+        if state.is_active:
+            return state
+        return replace(state, job=job) if state.job.key == job.key else State(job)
 
     def read_file(self, path: Path) -> State | None:
         """What a file says of its job; None where there is none, or none of this package's."""

@@ -30,7 +30,7 @@ def states(file: Path) -> dict[str, dict[str, Any]]:
     """What 'suite status' says of each job, by name."""
     code, out, err = suite("status", file, "--json")
     assert code == 0, err
-    return {job["job"]: job for job in json.loads(out)["jobs"]}
+    return {state["job"]["name"]: state for state in json.loads(out)["jobs"]}
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
