@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medqbench_vlmeval.cli import options
-from medqbench_vlmeval.errors import BadInput, MedQBenchError, RunFailed
+from medqbench_vlmeval.errors import BadInput, RunFailed
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.report.table import Table
     from medqbench_vlmeval.workflows.suite import Planned
-    from medqbench_vlmeval.workflows.suite_jobs import Job, State
+    from medqbench_vlmeval.workflows.suite_jobs import State
 
 _RUN, _DONE, _FAILED = "run", "done", "failed"
 
@@ -34,7 +34,7 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The suite's YAML fil
 def init(file: File) -> None:
     """Write a suite's file to begin with: what it holds runs as it is, and comments name the rest."""
     from medqbench_vlmeval.files import write_text, writing
-    from medqbench_vlmeval.workflows.suite_file import TEMPLATE
+    from medqbench_vlmeval.workflows.suite_jobs import TEMPLATE
 
     if file.exists():
         raise BadInput(f"{file} is there already; name another file.")
@@ -67,12 +67,10 @@ def run(
     from medqbench_vlmeval.workflows.report import write_reports
     from medqbench_vlmeval.workflows.suite import Loop, alone, plan, wanted
     from medqbench_vlmeval.workflows.suite_engine import Engine
-    from medqbench_vlmeval.workflows.suite_file import read_suite
-    from medqbench_vlmeval.workflows.suite_jobs import jobs_of
+    from medqbench_vlmeval.workflows.suite_jobs import jobs_of, read_suite
 
     suite = read_suite(file)
     jobs = wanted(jobs_of(suite), only)
-    _check_models(file, jobs)
     if dry_run:
         planned = plan(suite, jobs)
         options.print_result(as_json, lambda: {"jobs": [asdict(each) for each in planned]}, lambda: _planned(planned))
@@ -102,8 +100,7 @@ def status(
     as_json: options.AsJson = False,
 ) -> None:
     """Show how far a suite is, also while it runs; 'medqbench view FOLDER' shows its runs in the browser."""
-    from medqbench_vlmeval.workflows.suite_file import read_suite
-    from medqbench_vlmeval.workflows.suite_jobs import Store, jobs_of
+    from medqbench_vlmeval.workflows.suite_jobs import Store, jobs_of, read_suite
 
     if place.is_dir():
         states = Store(place).all()
@@ -113,21 +110,6 @@ def status(
     if not states:
         raise BadInput(f"{place} is no folder of a suite; name its file, or the 'folder' that the file names.")
     options.print_result(as_json, lambda: {"jobs": [asdict(state) for state in states]}, lambda: [_ended(states)])
-
-
-def _check_models(file: Path, jobs: Sequence[Job]) -> None:
-    """Refuse models and options that the kit's runner would refuse, before anything begins."""
-    from medqbench_vlmeval.kit.options import check_names, read_options
-    from medqbench_vlmeval.kit_version import require_kit
-    from medqbench_vlmeval.workflows.suite_file import line_of_model
-
-    kit = require_kit()
-    for job in jobs:
-        try:
-            if job.kind == "infer":
-                check_names(read_options(job.words[1:])[1], kit)
-        except MedQBenchError as error:
-            raise BadInput(f"{file}, line {line_of_model(file, job.model)}: {error}") from None
 
 
 def _say(state: State) -> None:

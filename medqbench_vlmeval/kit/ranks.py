@@ -41,8 +41,8 @@ class RankFailed(BaseException):
 
 @contextmanager
 def ending_together(names: ModuleType) -> Iterator[None]:
-    """Let the first error in any process of torchrun's end it, which ends the others, and let processes without a GPU
-    talk by gloo; ``names`` is where the kit's runner takes its functions from."""
+    """Let an error end its process of torchrun's, which ends the others, and processes without a GPU talk by gloo;
+    ``names`` is where the kit's runner takes its functions from."""
     if n_ranks() == 1:
         yield
         return

@@ -24,8 +24,7 @@ from medqbench_vlmeval.types import Prediction
 from medqbench_vlmeval.workflows.estimate import budget_of
 from medqbench_vlmeval.workflows.evaluate import request_for
 from medqbench_vlmeval.workflows.suite_engine import LOCAL, Engine
-from medqbench_vlmeval.workflows.suite_file import Suite, machine_gpus
-from medqbench_vlmeval.workflows.suite_jobs import DONE, FAILED, JOBS, PENDING, Job, State, Store
+from medqbench_vlmeval.workflows.suite_jobs import DONE, FAILED, JOBS, PENDING, Job, State, Store, Suite, machine_gpus
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,17 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import as_file_name, held, write_text
 from medqbench_vlmeval.judge.options import environment
 from medqbench_vlmeval.judge.secrets import masked_lines
-from medqbench_vlmeval.workflows.suite_file import Suite
-from medqbench_vlmeval.workflows.suite_jobs import DONE, FAILED, PREDICTIONS, RUNNING, SUBMITTED, Job, State, Store
+from medqbench_vlmeval.workflows.suite_jobs import (
+    DONE,
+    FAILED,
+    PREDICTIONS,
+    RUNNING,
+    SUBMITTED,
+    Job,
+    State,
+    Store,
+    Suite,
+)
 
 CLUSTERS = LOCAL, SLURM = "local", "slurm"
 _POLL = {LOCAL: 0.3, SLURM: 3.0}  # seconds

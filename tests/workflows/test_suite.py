@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from medqbench_vlmeval.report.viewer.folder import WorkFolder
 from tests.servers import JudgeServer, refusal
 from tests.workflows.suites import NO_REFERENCE, PERCEPTION, command, states, suite, wait_for
 
@@ -132,6 +133,9 @@ def test_killing_the_suite_loses_nothing_and_a_new_call_waits_for_its_jobs(writt
         file = written(f"datasets: [{PERCEPTION}]\nlimit: 4\nmodels:\n- name: net\n  base_url: {server.base_url}\n")
         first = subprocess.Popen(command(file), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(lambda: len(server.requests) > 1, "a question")
+        # The viewer shows the suite beside the run that is at work.
+        shown = {(work["model"], work["dataset"]) for work in WorkFolder(tmp_path / "s").state_json()["work"]}
+        assert shown == {("s", "all jobs"), ("net", PERCEPTION)}
         # Two calls at once in one folder are refused.
         code, _, err = suite(file)
         assert code == 2

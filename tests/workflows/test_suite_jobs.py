@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.data.registered import register
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.workflows.suite_file import TEMPLATE, line_of_model, read_suite
-from medqbench_vlmeval.workflows.suite_jobs import jobs_of
+from medqbench_vlmeval.workflows.suite_jobs import TEMPLATE, jobs_of, read_suite
 
+OF = "datasets: [MedQBench_Perception_mini]\nmodels:\n"
 LEAST = "datasets: [MedQBench_Perception_mini]\nmodels: [MedQ-Chance]\n"
 
 
@@ -123,11 +123,12 @@ def test_a_set_of_ones_own_whose_file_changes_is_another_input(written, tmp_path
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("datasets: [MedQBench_Percepton]\nmodels: [a]\n", 1, "Did you mean 'MedQBench_Perception'"),
+        (OF + "- MedQ-Chanse\n", 3, "Did you mean 'MedQ-Chance'?"),
+        ("datasets: [MedQBench_Percepton]\nmodels: [MedQ-Chance]\n", 1, "Did you mean 'MedQBench_Perception'"),
         (LEAST + "modles: [a]\n", 3, "'modles' is unknown. Did you mean 'models'?"),
         (LEAST + "local:\n  job: 3\n", 4, "'job' is unknown. Did you mean 'jobs'?"),
-        ("datasets: [MedQBench_Perception_mini]\nmodels:\n- name: x\n  gpu: 2\n", 4, "Did you mean 'gpus'?"),
-        ("datasets: [MedQBench_Perception_mini]\nmodels:\n- MedQ-Chance\n- {gpus: 2}\n", 4, "'name' is missing"),
+        (OF + "- name: MedQ-Chance\n  gpu: 2\n", 4, "Did you mean 'gpus'?"),
+        (OF + "- MedQ-Chance\n- {gpus: 2}\n", 4, "'name' is missing"),
         ("models: [MedQ-Chance]\n", 1, "'datasets' is missing"),
         (LEAST + "limit: 0\n", 3, "greater than or equal to 1"),
         (LEAST + "limit: many\n", 3, "valid integer"),
@@ -139,11 +140,27 @@ def test_a_set_of_ones_own_whose_file_changes_is_another_input(written, tmp_path
         (LEAST + "slurm: {time: soon}\n", 3, "valid integer"),
         (LEAST + "slurm: {}\nslurm: {}\n", 4, "a key stands twice"),
         (LEAST + "prompt_style: leter\n", 3, "letter"),
-        ("datasets: [MedQBench_Reasoning_mini]\nmodels: [a]\n", 1, "needs judges"),
-        ("datasets: [MedQBench_Perception_mini]\nmodels:\n- name: x\n  key_env: NO_SUCH_KEY\n", 4, "is not set"),
-        ("datasets: [MedQBench_Perception_mini]\nmodels:\n- name: x\n  base_url: nohost\n", 4, "http://host:port/v1"),
-        ("datasets: [MedQBench_Perception_mini]\nmodels:\n- name: x\n  options: {work-dir: /}\n", 3, "the suite gives"),
-        ("datasets: [MedQBench_Perception_mini]\nmodels:\n- name: x\n  options: {api-key: k}\n", 3, "key_env"),
+        ("datasets: [MedQBench_Reasoning_mini]\nmodels: [MedQ-Chance]\n", 1, "needs judges"),
+        (
+            OF + "- name: x\n  base_url: http://a/v1\n  key_env: NO_SUCH_KEY\n",
+            5,
+            "is not set",
+        ),
+        (
+            OF + "- name: MedQ-Chance\n  base_url: nohost\n",
+            4,
+            "http://host:port/v1",
+        ),
+        (
+            OF + "- name: MedQ-Chance\n  options: {work-dir: /}\n",
+            3,
+            "the suite gives",
+        ),
+        (
+            OF + "- name: MedQ-Chance\n  options: {api-key: k}\n",
+            3,
+            "key_env",
+        ),
         ("datasets: [a\nmodels: [b]\n", 2, "is not YAML"),
     ],
 )
@@ -164,14 +181,9 @@ def test_what_is_no_suite_at_all_is_bad_input(written, text):
 def test_a_key_in_the_place_of_a_variable_is_refused_and_not_shown(written):
     key = "sk-proj-" + "a1B2" * 12
     with pytest.raises(BadInput) as error:
-        read_suite(written(f"datasets: [MedQBench_Perception_mini]\nmodels:\n- name: x\n  key_env: {key}\n"))
+        read_suite(written(fOF + "- name: MedQ-Chance\n  key_env: {key}\n"))
     assert key not in str(error.value)
     assert "never holds the key itself" in str(error.value)
-
-
-def test_a_models_line(written):
-    path = written("datasets: [MedQBench_Perception_mini]\nmodels:\n- MedQ-Chance\n- name: net\n  gpus: 1\n")
-    assert [line_of_model(path, name) for name in ("MedQ-Chance", "net")] == [3, 4]
 
 
 _VALUES = st.recursive(
