@@ -181,7 +181,7 @@ def test_what_is_no_suite_at_all_is_bad_input(written, text):
 def test_a_key_in_the_place_of_a_variable_is_refused_and_not_shown(written):
     key = "sk-proj-" + "a1B2" * 12
     with pytest.raises(BadInput) as error:
-        read_suite(written(fOF + "- name: MedQ-Chance\n  key_env: {key}\n"))
+        read_suite(written(OF + f"- name: MedQ-Chance\n  key_env: {key}\n"))
     assert key not in str(error.value)
     assert "never holds the key itself" in str(error.value)
 
