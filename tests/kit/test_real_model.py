@@ -13,6 +13,7 @@ import pytest
 from medqbench_vlmeval.kit.runner import run
 from tests.kit.runs import COMPARATIVE, MODES, NO_REFERENCE, PERCEPTION, rows_of, score_of
 from tests.tiny_vlm import build
+from tests.workflows.suites import suite
 
 pytestmark = pytest.mark.slow
 
@@ -60,3 +61,16 @@ def test_one_run_a_task(kit, work, server, dataset, mode):
     assert len({row["prediction"] for row in rows}) > 1
     if score["task"] != "perception":
         assert score["n_unscored"] == 0
+
+
+def test_a_suite_asks_the_server_too(server, tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text(
+        f"datasets: [{PERCEPTION}]\nlimit: 6\nmodels:\n- name: {MODEL}\n  base_url: [{server}, {server}]\n"
+        "  options: {max-tokens: 12, retry: 1, api-nproc: 2}\n",
+        encoding="utf-8",
+    )
+    code, out, err = suite(file)
+    assert code == 0, err
+    assert "2 of 2 jobs are done." in out
+    assert score_of(tmp_path / "s", MODEL, PERCEPTION)["n_inference_failed"] == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from medqbench_vlmeval.report.viewer.folder import WorkFolder
+from tests.batch_server import jsonl, vllm_lines
 from tests.servers import JudgeServer, refusal
 from tests.workflows.suites import NO_REFERENCE, PERCEPTION, command, states, suite, wait_for
 
@@ -221,6 +222,29 @@ def test_a_budget_lets_no_judge_begin_that_would_cost_more(written, tmp_path):
         file.write_text(text.replace("BUDGET", "1000"), encoding="utf-8")
         assert suite(file, "--only", "own")[0] == 0
         assert len(judge.requests) == 20
+
+
+def test_verdicts_of_a_batch_leave_a_suites_judge_no_call(written, tmp_path):
+    file = written(f"datasets: [{NO_REFERENCE}]\nlimit: 5\nmodels: [MedQ-Chance, MedQ-Classical]\njudges: [rules]\n")
+    assert suite(file)[0] == 0
+    predictions = sorted(str(path) for path in (tmp_path / "s" / "predictions").rglob("*.xlsx"))
+    assert len(predictions) == 2
+    calls, answers = tmp_path / "calls.jsonl", tmp_path / "answers.jsonl"
+    judge = ["judge", "export", *predictions, "--judge", "qwen", "--protocol", "rubric", "--out", str(calls)]
+    subprocess.run([*command()[:3], *judge], check=True)
+    # vLLM needs a GPU: this writes what it would, in its format.
+    answers.write_text(jsonl(vllm_lines(map(json.loads, calls.open()), "Score: 2")), encoding="utf-8")
+    subprocess.run([*command()[:3], "judge", "import", str(answers), "--judge", "qwen"], check=True)
+    with JudgeServer("Score: 0") as server:
+        text = file.read_text(encoding="utf-8").replace("rules]", "rules, JUDGE]")
+        entry = f"{{name: qwen, base_url: {server.base_url}, protocol: rubric}}"
+        file.write_text(text.replace("JUDGE", entry), encoding="utf-8")
+        code, out, err = suite(file, "--dry-run", "--json")
+        assert [each["calls"] for each in json.loads(out)["jobs"]] == [0] * 6
+        code, out, err = suite(file)
+        assert (code, server.requests) == (0, []), err
+    scores = [json.loads(path.read_bytes()) for path in (tmp_path / "s" / "results" / "qwen").glob("*_score.json")]
+    assert [score["Overall"] for score in scores] == [8.0, 8.0]  # four dimensions with 2 each
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_before_anything_begins(written, tmp_path):
