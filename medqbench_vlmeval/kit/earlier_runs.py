@@ -12,6 +12,7 @@ of those files, into the model's.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -282,6 +283,10 @@ def _dumping_whole(dump: Callable[..., Any]) -> Callable[..., Any]:
         temporary = target.with_name(f".{os.getpid()}_{target.name}")
         try:
             dump(data, str(temporary), *args, **words)
+            # The kit leaves its file to be closed by chance, which no full disk is heard of; a pickle ends with '.'.
+            written = temporary.read_bytes()
+            if not written or (target.suffix == ".pkl" and not written.endswith(b".")):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)

@@ -24,7 +24,18 @@ from medqbench_vlmeval.types import Prediction
 from medqbench_vlmeval.workflows.estimate import budget_of
 from medqbench_vlmeval.workflows.evaluate import request_for
 from medqbench_vlmeval.workflows.suite_engine import LOCAL, Engine
-from medqbench_vlmeval.workflows.suite_jobs import DONE, FAILED, JOBS, PENDING, Job, State, Store, Suite, machine_gpus
+from medqbench_vlmeval.workflows.suite_jobs import (
+    DONE,
+    FAILED,
+    JOBS,
+    PENDING,
+    SUBMITTED,
+    Job,
+    State,
+    Store,
+    Suite,
+    machine_gpus,
+)
 
 
 @dataclass(frozen=True)
@@ -173,8 +184,10 @@ class Loop:
         return state
 
     def _seen(self, job: Job) -> State:
-        """How far a job is; one whose process is gone has failed."""
+        """How far a job is; one whose process is gone has failed, one that the scheduler runs again has not."""
         state = self._store.read(job)
+        if state.status == FAILED and self.engine.is_alive(state):
+            return self._heard(replace(state, status=SUBMITTED))
         if state.is_active and not self.engine.is_alive(state):
             state = self._store.read(job)  # it may have ended in between
             if state.is_active:

@@ -36,6 +36,7 @@ from medqbench_vlmeval.files import (
     sha256_of,
     sha256_text,
     write_bytes,
+    writing,
 )
 from medqbench_vlmeval.judge import RULES, JudgeOptions
 from medqbench_vlmeval.judge.judges import check_judge_name
@@ -446,8 +447,10 @@ class Store:
         return None
 
     def write(self, state: State) -> State:
-        """Keep a state; returns it."""
-        write_bytes(self.path(state.job), json.dumps(asdict(state), indent=1).encode())
+        """Keep a state; returns it. RunFailed where its file cannot be written."""
+        path = self.path(state.job)
+        with writing(path, "make room there; the same call goes on"):
+            write_bytes(path, json.dumps(asdict(state), indent=1).encode())
         return state
 
     def all(self) -> list[State]:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,40 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_anything_begins(writt
     code, _, err = suite(written(f"datasets: [{PERCEPTION}]\nmodels: [MedQ-Chance]\n"))
     assert code == 1
     assert "name another 'folder' in the file" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_disk_that_fills_up_loses_nothing(tmp_path):
+    disk, gate = tmp_path / "disk", Gate()
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        with JudgeServer(gate) as server:
+            file = disk / "s.yaml"
+            file.write_text(
+                f"datasets: [{PERCEPTION}]\nlimit: 4\nmodels:\n- name: net\n  base_url: {server.base_url}\n",
+                encoding="utf-8",
+            )
+            call = subprocess.Popen(command(file), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            wait_for(lambda: len(server.requests) > 1, "a question")
+            fill = disk / "fill"
+            with suppress(OSError), fill.open("wb", buffering=0) as full:
+                while True:
+                    full.write(bytes(4096))
+            gate.open.set()
+            _, err = call.communicate(timeout=240)
+            assert call.returncode == 1
+            assert "No space left on device" in err or "the disk is full" in err
+            wait_for(lambda: processes(disk) == [], "the end of all processes")
+            assert "the disk is full" in suite(file)[2]
+            fill.unlink()
+            code, out, err = suite(file)
+        assert code == 0, err
+        assert "2 of 2 jobs are done." in out
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_names_and_clusters_that_are_not_there_are_refused(written):
