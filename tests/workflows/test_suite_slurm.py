@@ -95,6 +95,9 @@ def test_a_job_that_slurm_requeues_goes_on_where_it_was(cluster, tmp_path):
         engine_id = next((tmp_path / "s" / "jobs").glob("net_*.engine")).read_text(encoding="utf-8")
         asked(cluster, "scontrol", "requeue", engine_id)
         gate.open.set()
+        # Slurm lets two minutes pass before it begins a job again.
+        wait_for(lambda: "PENDING" in asked(cluster, "squeue", "--noheader", "--format=%T"), "the job in the queue")
+        asked(cluster, "scontrol", "update", f"JobId={engine_id}", "StartTime=now")
         out, err = call.communicate(timeout=240)
     assert call.returncode == 0, out + err
     assert "2 of 2 jobs are done." in out
