@@ -185,6 +185,8 @@ class Loop:
 
     def _seen(self, job: Job) -> State:
         """How far a job is; one whose process is gone has failed, one that the scheduler runs again has not."""
+        if (told := self._told.get(job.name)) and told.status in (PENDING, DONE):
+            return told  # nobody but this call changes it
         state = self._store.read(job)
         if state.status == FAILED and self.engine.is_alive(state):
             return self._heard(replace(state, status=SUBMITTED))

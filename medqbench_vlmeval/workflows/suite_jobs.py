@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -46,7 +46,6 @@ from medqbench_vlmeval.judge.secrets import is_secret_name, looks_like_key
 from medqbench_vlmeval.kit_version import find_kit, zoo_models
 from medqbench_vlmeval.models import PUBLISHED_MODELS
 from medqbench_vlmeval.prompts.styles import check_style
-from medqbench_vlmeval.runs.result import adapter_of
 
 Kind = Literal["infer", "judge", "passes"]
 PENDING, SUBMITTED, RUNNING, DONE, FAILED = "pending", "submitted", "running", "done", "failed"
@@ -421,6 +420,11 @@ def _data_key(dataset: str) -> str:
     return " ".join(sha256_of(place[0]) for place in places if place)
 
 
+@cache
+def _states() -> TypeAdapter[State]:
+    return TypeAdapter(State)
+
+
 class Store:
     """The files of a suite's jobs, in the folder ``jobs`` of the suite's folder."""
 
@@ -442,7 +446,7 @@ class Store:
     def read_file(self, path: Path) -> State | None:
         """What a file says of its job; None where there is none, or none of this package's."""
         with suppress(ValueError):
-            state: State = adapter_of(State).validate_python(json_object(path))
+            state: State = _states().validate_python(json_object(path))
             return state
         return None
 
