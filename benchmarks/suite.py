@@ -2,6 +2,8 @@
 
     python -m benchmarks.suite [JOBS]
 
+And the reports that a suite ends with, of 14 models on 3,308 samples (``benchmarks.compare`` makes the runs).
+
 Jobs are those of the embedded judge on a few replies, the shortest that there are; the kit has no suites, and the time
 of its import, which any of its runs takes, stands beside.
 """
@@ -15,8 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import reports
+from benchmarks.compare import MODELS, QUESTIONS
 from benchmarks.machine import machine
 from medqbench_vlmeval.data import load
+from medqbench_vlmeval.workflows.report import write_reports
 from medqbench_vlmeval.workflows.suite import Loop, plan
 from medqbench_vlmeval.workflows.suite_engine import Engine
 from medqbench_vlmeval.workflows.suite_jobs import DONE, State, Store, jobs_of, read_suite
@@ -67,6 +72,13 @@ def main(n: int = 200) -> None:
     added = ran * slots / n - alone
     print(f"the suite adds {added:.2f} s a job, {added / imported:.2f} of the import")
     print(f"the same call when all is done: {again:.2f} s")
+    with tempfile.TemporaryDirectory() as name:
+        reports.QUESTIONS = QUESTIONS
+        (Path(name) / "runs").mkdir()
+        reports.score_runs(Path(name) / "runs", [f"{number}.png" for number in range(600)], MODELS)
+        start = time.perf_counter()
+        made = write_reports([Path(name) / "runs"], Path(name) / "report")
+        print(f"the reports of {MODELS} models, {len(made.runs)} runs: {time.perf_counter() - start:.1f} s")
 
 
 if __name__ == "__main__":
