@@ -68,6 +68,10 @@ _DEG_SAMPLE = ("category", "pair")  # written where they are known
 _ROW = ("error_kinds", "unscored", "extracted", "rule", "correct", "confidence", "conclusion", "score")
 # What a row says of a reply that is not there.
 _STATUS = {INFERENCE_FAILED: PredictionStatus.INFERENCE_FAILED, PREDICTION_MISSING: PredictionStatus.MISSING}
+_JUDGED_EARLIER = (
+    "an earlier version of this package called the result comparable, which did not ask for all that it takes; "
+    "'medqbench score' judges it anew"
+)
 _IN_ROUNDS = ("same", "kappa", "mean_absolute_difference")
 _VERDICT = ("score", "reason", "reply", "prompt_sha256", "judge", "asks", "from_cache")
 
@@ -160,6 +164,18 @@ def _each(convert: Callable[[Any], Any], content: Mapping[str, Any], depth: int 
     return {name: _each(convert, inner, depth - 1) for name, inner in content.items()}
 
 
+def comparable_from_json(content: Mapping[str, Any]) -> Json:
+    """``comparable`` with its reasons as records hold them; earlier versions wrote true or false. Raises KeyError where
+    one of the two is missing."""
+    known = content["comparable"]
+    reasons = [_JUDGED_EARLIER] if known is True else content["not_comparable_because"]
+    return {"comparable": _comparable(known), "not_comparable_because": reasons}
+
+
+def _comparable(known: object) -> object:
+    return (Comparable.UNVERIFIED if known else Comparable.NO) if isinstance(known, bool) else known
+
+
 def _result_shape(content: Json) -> Json:
     task = Task(content["task"])
     names = {part: REASONING_PREFIX[part] for part in task.parts} if task is Task.REASONING else {}
@@ -200,7 +216,7 @@ def _part_shape(task: Task, content: Json, dataset: str) -> Json:
         "crossed": _each(_group_shape, {axis: groups for axis, groups in axes.items() if "_x_" in axis}, 3),
         "findings": _each(_finding_shape, findings),
         "not_found": not_found,
-        **_picked(content, ("comparable", "not_comparable_because")),
+        **comparable_from_json(content),
         "clustered": clustered
         and {**_cell(content[OVERALL], clustered[OVERALL], content["n"]), "n_clusters": clustered["n_clusters"]},
         **{name: shape(content[name]) for name, shape in _PART_SHAPES.items() if content.get(name) is not None},
@@ -295,7 +311,7 @@ def _row_shape(row: Json) -> Json:
         "verdicts": {name: _verdict_shape(name, verdict) for name, verdict in (row.get("verdicts") or {}).items()},
         "choice": choice,
         **{name: row[name] for name in _ROW if name in row},
-        "comparable": row.get("comparable", Comparable.NO),
+        "comparable": _comparable(row.get("comparable", False)),
     }
 
 

@@ -56,6 +56,20 @@ def test_what_only_some_questions_have_is_read_too_and_written_only_there(tmp_pa
     assert not {"confidence", "category", "pair"} & second.keys()
 
 
+@pytest.mark.parametrize(("earlier", "now"), [(True, "unverified"), (False, "no")])
+def test_results_of_versions_that_knew_true_and_false(tmp_path, earlier, now):
+    score, samples, _ = vars(combined_run(tmp_path).paths).values()
+    for path in (score, samples):
+        text = path.read_text(encoding="utf-8")
+        assert '"comparable": "no"' in text
+        path.write_text(text.replace('"comparable": "no"', f'"comparable": {json.dumps(earlier)}'), encoding="utf-8")
+    (run,) = read_runs([tmp_path])
+    assert {row.comparable.value for row in run.rows} == {now} == {run.result.comparable.value}
+    (reason,) = run.result.not_comparable_because
+    assert ("judges it anew" in reason) is earlier
+    assert (reason == "made for a test") is not earlier
+
+
 @pytest.mark.parametrize("ending", ["_score.json", "_samples.jsonl", "_report.xlsx", "_model.json", ".tsv", ""])
 def test_whatever_is_named_gives_the_run(score, ending):
     place = named(score, ending) if ending else score.parent

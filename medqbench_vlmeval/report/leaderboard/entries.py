@@ -11,7 +11,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report.standings import BASELINE, OWN, Row, by_overall, own_row, reference_rows
-from medqbench_vlmeval.runs.result import adapter_of, check_on_scale
+from medqbench_vlmeval.runs.result import adapter_of, check_on_scale, comparable_from_json
 from medqbench_vlmeval.types import TaskRun
 
 HISTORY = 20  # past results kept for a row
@@ -93,7 +93,8 @@ def entry_from_json(content: object) -> Entry:
     own = {name: content[name] for name in _FIELDS if name in content}
     extra = {name: value for name, value in content.items() if name not in _FIELDS}
     try:
-        entry: Entry = adapter_of(Entry).validate_python({"comparable": Comparable.NO, **own, "extra": extra})
+        marked = comparable_from_json({"comparable": Comparable.NO, "not_comparable_because": (), **own})
+        entry: Entry = adapter_of(Entry).validate_python({**own, **marked, "extra": extra})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

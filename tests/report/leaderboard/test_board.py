@@ -184,7 +184,7 @@ GOOD = {"task": "perception", "kind": "own", "model": "m", "values": {"Overall":
 
 
 def test_what_is_not_verified_has_no_rank_and_stands_above_what_contradicts(tmp_path):
-    earlier = {**GOOD, "model": "earlier", "values": {"Overall": 99}, "comparable": "unverified"}
+    earlier = {**GOOD, "model": "earlier", "values": {"Overall": 99}, "comparable": True}
     path = tmp_path / "leaderboard.json"
     path.write_text(json.dumps({"format": "medqbench-leaderboard", "version": 1, "runs": [earlier, GOOD]}))
     marked = {"comparable": Comparable.UNVERIFIED, "because": ["no record of it"]}
@@ -192,7 +192,7 @@ def test_what_is_not_verified_has_no_rank_and_stands_above_what_contradicts(tmp_
     *_, first, second, last = rows_of(tmp_path / "perception.csv")
     assert [row["model"] for row in (first, second, last)] == ["earlier", "now", "m"]
     assert [row["comparable"] for row in (first, second, last)] == ["unverified", "unverified", "no"]
-    assert first["not_comparable_because"] == ""
+    assert "judges it anew" in first["not_comparable_because"]
     assert second["not_comparable_because"] == "no record of it"
     printed = board_table(Task.PERCEPTION, leaderboard_rows(tmp_path)[Task.PERCEPTION])
     places = {line.entries[1]: line.entries[0] for line in printed.rows}
