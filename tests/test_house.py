@@ -39,8 +39,8 @@ BEFORE["report"] |= {"synth"}
 # Functions at a border where names are not ours: what a request's body, the kit's keywords and options, and files hold.
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-# 37,419 before a benchmark is made from one's own images, which is to have 1,800 and has twice that: 39_220 is the aim.
-MOST_LINES = 42_450
+# 37,419 before a benchmark is made from one's own images (1,800 more) and suites (1,000 more): 40_219 is the aim.
+MOST_LINES = 40_960
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
@@ -100,7 +100,7 @@ def test_the_house_stays_small():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
     assert [str(path) for path, n in lines.items() if n > 600] == []
     assert max(Counter(path.parent for path in lines).values()) <= 25
-    assert len(lines) <= 205
+    assert len(lines) <= 203
     assert sum(lines.values()) <= MOST_LINES
 
 
