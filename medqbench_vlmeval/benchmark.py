@@ -357,10 +357,13 @@ def published_rows(task: Task) -> tuple[PublishedRow, ...]:
     Values are percent for perception (``Yes-or-No``, ``What``, ``How``, ``Overall``) and means for reasoning
     (four dimensions 0-2, ``Overall`` 0-8).
 
-    There are none of MedQ-Deg: its table could not be had where this package was made. The combined task has no table.
+    There are none of MedQ-Deg: its table could not be had where this package was made. Raises ValueError where ``task``
+    is the combined one, which has no table.
     """
     if task is Task.DEGRADATION:
         return ()
+    if task is Task.REASONING:
+        raise ValueError("the combined task has no published table; ask for one of its parts")
     measures = MEASURES[task]
     with (_PUBLISHED / f"{task.value.replace('-', '_')}_test.csv").open(encoding="utf-8", newline="") as source:
         rows = list(csv.DictReader(source))
