@@ -90,6 +90,25 @@ def test_one_model_that_fails_stops_no_other_and_is_tried_again_alone(written):
     assert asked == [6, 6]
 
 
+def test_keys_reach_the_servers_and_no_file(written, tmp_path, monkeypatch):
+    keys = {"NET_KEY": "canary-of-the-model-4711", "OWN_KEY": "canary-of-the-judge-0815"}
+    for name, key in keys.items():
+        monkeypatch.setenv(name, key)
+    with JudgeServer("A good image. The quality is good.") as net, JudgeServer("Score: 2") as judge:
+        file = written(
+            f"datasets: [{NO_REFERENCE}]\nlimit: 2\n"
+            f"models:\n- {{name: net, base_url: {net.base_url}, key_env: NET_KEY}}\n"
+            f"judges:\n- {{name: own, base_url: {judge.base_url}, key_env: OWN_KEY, protocol: rubric}}\n"
+        )
+        code, out, err = suite(file)
+    assert code == 0, err
+    assert {request.headers["authorization"] for request in net.requests} == {f"Bearer {keys['NET_KEY']}"}
+    assert {request.headers["authorization"] for request in judge.requests} == {f"Bearer {keys['OWN_KEY']}"}
+    files = [path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert not any(key.encode() in content for key in keys.values() for content in [*files, out.encode(), err.encode()])
+
+
 def test_without_keep_going_nothing_begins_after_a_failure(written):
     with JudgeServer(lambda request: refusal(401, "no")) as server:
         file = written(
