@@ -179,7 +179,11 @@ class JobProcess:
         if node.node > 0:  # another node of the job's keeps the state
             self._run(store, state, node)
             return
-        with suppress(TimeoutError), held(store.path(state.job, ".lock"), timeout=0):
+        # A call that asks whether a process is at work holds the lock for a moment.
+        with suppress(TimeoutError), held(store.path(state.job, ".lock")):
+            state = store.read_file(self.path) or state
+            if state.status == DONE:  # another process was at work, and has ended
+                return
             state = store.write(replace(state, status=RUNNING, tries=state.tries + 1, began=time.time()))
             try:
                 why, result = self._run(store, state, node)

@@ -257,9 +257,12 @@ def read_suite(path: Path) -> Suite:
 def _loaded(path: Path) -> CommentedMap:
     try:
         content = YAML().load(read_bytes(path, _MOST_BYTES))
-    except (YAMLError, RecursionError) as error:
+        # Half a character may stand there as an escape, as in JSON; and what holds itself cannot be written, either.
+        json.dumps(content, ensure_ascii=False, skipkeys=True, default=str).encode()
+    except (YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where, what = f", line {mark.line + 1}" if mark else "", getattr(error, "problem", None) or "it cannot be read"
+        what = "a part of a character is escaped alone; write it whole" if isinstance(error, UnicodeError) else what
         what = "a key stands twice" if isinstance(error, DuplicateKeyError) else what
         raise BadInput(f"{path}{where} is not YAML: {what}.") from None
     if not isinstance(content, CommentedMap):

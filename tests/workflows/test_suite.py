@@ -4,12 +4,15 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from medqbench_vlmeval.files import held
 from medqbench_vlmeval.report.viewer.folder import WorkFolder
+from medqbench_vlmeval.workflows.suite_jobs import Job, State, Store
 from tests.batch_server import jsonl, vllm_lines
 from tests.servers import JudgeServer, refusal
 from tests.workflows.suites import NO_REFERENCE, PERCEPTION, command, states, suite, wait_for
@@ -107,6 +110,26 @@ def test_keys_reach_the_servers_and_no_file(written, tmp_path, monkeypatch):
     files = [path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()]
     assert len(files) > 10
     assert not any(key.encode() in content for key in keys.values() for content in [*files, out.encode(), err.encode()])
+
+
+def test_a_job_begins_although_a_call_looks_after_it_at_that_moment(tmp_path):
+    store = Store(tmp_path / "s")
+    words = ("score", str(tmp_path / "none.xlsx"), "--json")
+    job = Job("net set scored", "judge", "net", "set", "rules", words)
+    store.write(State(job, "submitted"))
+    call = "from medqbench_vlmeval.workflows.suite_engine import JobProcess, Path\n"
+    call += f"print('now', flush=True); JobProcess(Path({str(store.path(job))!r}))()"
+    env = {**os.environ, "SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": "1"}
+    with held(store.path(job, ".lock")):  # as a call does that asks whether a process is at work
+        child = subprocess.Popen([sys.executable, "-c", call], stdout=subprocess.PIPE, text=True, env=env)
+        assert child.stdout.readline() == "now\n"
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(1)
+    assert child.wait(60) == 0
+    child.stdout.close()
+    state = store.read(job)
+    assert (state.status, state.tries) == ("failed", 1)
+    assert state.why.startswith("Name the folder for the result files with --out")
 
 
 def test_without_keep_going_nothing_begins_after_a_failure(written):

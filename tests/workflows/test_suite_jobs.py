@@ -178,6 +178,13 @@ def test_what_is_no_suite_at_all_is_bad_input(written, text):
         read_suite(written(text))
 
 
+@pytest.mark.parametrize("half", [r"\ud83d", r"\ud83d\ude00"])  # JSON writes one character as the latter, YAML does not
+@pytest.mark.parametrize("line", ['datasets: ["{}"]', 'models: ["{}"]', '"{}": 1', 'folder: "a/{}"'])
+def test_half_a_character_is_refused(written, half, line):
+    with pytest.raises(BadInput, match=r"weekend\.yaml is not YAML: a part of a character is escaped alone"):
+        read_suite(written(line.format(half)))
+
+
 def test_a_key_in_the_place_of_a_variable_is_refused_and_not_shown(written):
     key = "sk-proj-" + "a1B2" * 12
     with pytest.raises(BadInput) as error:
