@@ -511,13 +511,11 @@ class Conclusion:
 
 @dataclass(frozen=True)
 class SampleRow:
-    """One line of a ``_samples.jsonl``: a sample, the model's reply and how it was read or judged.
-
-    A question has ``extracted``, ``rule`` and ``correct``, ``choice`` where an extractor was asked, and ``confidence``
-    in percent (0-100) where the reply states one. Reasoning has ``verdicts``, the ``conclusion`` and ``score``, the sum
-    of the four verdicts (0-8), None while one is missing. ``unscored`` says why there is no score (of a question: why
-    there was no reply; it counts as wrong).
-    """
+    """One line of a ``_samples.jsonl``: a sample, the model's reply and how it was read or judged. A question has
+    ``extracted``, ``rule`` and ``correct``, ``choice`` where an extractor was asked, and ``confidence`` in percent
+    (0-100) where the reply states one. Reasoning has ``verdicts``, the ``conclusion`` and ``score``, the sum of the
+    four verdicts (0-8), None while one is missing. ``unscored`` says why there is no score (of a question: why there
+    was no reply; it counts as wrong)."""
 
     sample: Sample
     prediction: Prediction

@@ -70,11 +70,9 @@ def read_message(message: Sequence[Mapping[str, str]]) -> Prompt:
 
 
 def reply(message: Sequence[Mapping[str, str]], seed: str = DEFAULT_SEED) -> str:
-    """A random option letter, or template text with a random level (one image) or a random place (two or more).
-
-    The guess depends on ``seed``, the prompt's text and the images' bytes alone: neither on the order of the questions
-    nor on where the files lie. Raises BadInput where an image cannot be read.
-    """
+    """A random option letter, or template text with a random level (one image) or a random place (two or more). The
+    guess depends on ``seed``, the prompt's text and the images' bytes alone: neither on the order of the questions nor
+    on where the files lie. Raises BadInput where an image cannot be read."""
     prompt = read_message(message)
     digest = hashlib.sha256(seed.encode("utf-8"))
     digest.update(prompt.text.encode("utf-8", errors="surrogatepass"))

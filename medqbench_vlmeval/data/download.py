@@ -130,10 +130,8 @@ def refusal(file: HubFile, kind: str) -> str | None:
 def fetch(file: HubFile, revision: str, folder: Path | None = None) -> tuple[Path, str]:
     """Bring a file of a commit, branch or tag into a folder, or for None into the hub client's cache, and say of which
     commit it is. What an earlier call has of it is not asked for again; what is there of that commit is taken as it is.
-
     BadInput where the hub has no such file or not for this user, or the folder has another one of its name; RunFailed
-    where the hub cannot be reached or refuses, the line was cut, or what came is not what the hub has.
-    """
+    where the hub cannot be reached or refuses, the line was cut, or what came is not what the hub has."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
     known = locked_file(folder, file.name)

@@ -70,11 +70,9 @@ def is_dicom(data: bytes) -> bool:
 
 
 def read_dicom(data: bytes, window: str, default: str, max_pixels: int) -> tuple[Image.Image, str]:
-    """The first frame of a DICOM file in 8 bits, and how it was made; NotShown where it cannot be.
-
-    Grey goes through the file's modality LUT or rescale and then through the row's ``window``, else the file's own LUT
-    or window (PS3.3 C.11.1 and C.11.2), else ``default``; MONOCHROME1 is shown white to black.
-    """
+    """The first frame of a DICOM file in 8 bits, and how it was made; NotShown where it cannot be. Grey goes through
+    the file's modality LUT or rescale and then through the row's ``window``, else the file's own LUT or window (PS3.3
+    C.11.1 and C.11.2), else ``default``; MONOCHROME1 is shown white to black."""
     import numpy as np
     from PIL import Image
 

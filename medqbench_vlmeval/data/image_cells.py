@@ -72,11 +72,9 @@ def _sources(cells: Cells, where: str) -> Iterator[tuple[bool, list[bytes], BadI
 
 
 class RowImages(Generic[_Image]):
-    """The images of one file's rows: :meth:`add` every row, then ask for :meth:`by_index`.
-
-    ``read`` gives the images of a row's cells; its second argument names file and row in errors. So many ``workers``
-    (threads) read rows until :meth:`close`; 0 reads each row at once.
-    """
+    """The images of one file's rows: :meth:`add` every row, then ask for :meth:`by_index`. ``read`` gives the images of
+    a row's cells; its second argument names file and row in errors. So many ``workers`` (threads) read rows until
+    :meth:`close`; 0 reads each row at once."""
 
     def __init__(self, read: Callable[[Cells, str], tuple[_Image, ...]], workers: int = 0) -> None:
         self._read = read
@@ -138,10 +136,8 @@ def row_names() -> RowImages[str]:
 @dataclass
 class KeptImages:
     """What takes the images of files that are read for names alone: base64 is stored, a path names a file in place.
-
     ``places`` has them by the last part of their names and ``forms`` by their names, None where two images share it;
-    what cannot be used is not there. ``fetch``: whether images that only the hub has are fetched.
-    """
+    what cannot be used is not there. ``fetch``: whether images that only the hub has are fetched."""
 
     fetch: bool = False
     places: dict[str, Path | None] = field(default_factory=dict)

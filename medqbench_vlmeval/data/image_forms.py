@@ -73,13 +73,11 @@ class ReadyImage:
 def make_ready(
     data: bytes, where: str, window: str = "", default: str = "", is_stored: Callable[[str, int], bool] | None = None
 ) -> ReadyImage:
-    """Decode an image to its last pixel, and make of it what the kit shows as it is.
-
-    ``where`` names file and row in errors. Deep grey is shown through the row's ``window`` ('LOW,HIGH'), else what a
-    DICOM file states, else ``default``. ``is_stored`` tells by name and size that bytes which need no conversion were
-    checked before; these are not decoded. BadInput for what is no image, cut short, damaged, announced with more than
-    ``MAX_PIXELS`` pixels, deep without a window, or of a form that no model would be shown as it is.
-    """
+    """Decode an image to its last pixel, and make of it what the kit shows as it is. ``where`` names file and row in
+    errors. Deep grey is shown through the row's ``window`` ('LOW,HIGH'), else what a DICOM file states, else
+    ``default``. ``is_stored`` tells by name and size that bytes which need no conversion were checked before; these are
+    not decoded. BadInput for what is no image, cut short, damaged, announced with more than ``MAX_PIXELS`` pixels, deep
+    without a window, or of a form that no model would be shown as it is."""
     from PIL import Image
 
     if is_dicom(data):

@@ -28,11 +28,9 @@ _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplem
 
 
 class ImageFolder:
-    """Where the images of one data file are found by the paths in its cells.
-
-    Links of ``trusted`` folders (our own, the hub's) may lead out of them. ``fetch`` brings a path of the hub's
-    repository to this machine; None where paths are local files.
-    """
+    """Where the images of one data file are found by the paths in its cells. Links of ``trusted`` folders (our own, the
+    hub's) may lead out of them. ``fetch`` brings a path of the hub's repository to this machine; None where paths are
+    local files."""
 
     def __init__(self, table: Path, trusted: bool = False, fetch: Callable[[str], Path] | None = None) -> None:
         self._root, self._stem, self._trusted, self._fetch = table.absolute().parent, table.stem, trusted, fetch

@@ -72,11 +72,9 @@ class StoredImage:
 
 
 class ImageStore:
-    """A folder of images under content addresses, ``root/<2 hex>/<64 hex>.<suffix>``.
-
-    ``window`` is for grey deeper than 8 bits of which neither row nor file state one, '' for none. Its methods may be
-    called from many threads and processes at once.
-    """
+    """A folder of images under content addresses, ``root/<2 hex>/<64 hex>.<suffix>``. ``window`` is for grey deeper
+    than 8 bits of which neither row nor file state one, '' for none. Its methods may be called from many threads and
+    processes at once."""
 
     def __init__(self, root: Path, window: str = "") -> None:
         self.root = root

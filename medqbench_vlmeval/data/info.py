@@ -54,11 +54,9 @@ def index_key(sample: Sample) -> str:
 
 
 def samples_sha256(samples: Iterable[Sample]) -> str:
-    """A hash of what is asked and what is right, whatever file, order or spelling it came in.
-
-    It covers index, question, options, answer and description, so that it can also be computed from the
-    columns of a prediction file. A combined set's prefixes are left out: a part hashes like its own dataset.
-    """
+    """A hash of what is asked and what is right, whatever file, order or spelling it came in. It covers index,
+    question, options, answer and description, so that it can also be computed from the columns of a prediction file. A
+    combined set's prefixes are left out: a part hashes like its own dataset."""
     lines = []
     for sample in samples:
         options = {letter: _text(text) for letter, text in sorted(sample.options.items())}
@@ -82,12 +80,10 @@ class PublishedCounts:
 
 @dataclass(frozen=True)
 class PartInfo:
-    """What a dataset holds of one task.
-
-    ``images`` counts distinct images, by what the file calls them where they were not looked at; ``counts`` are by axis
-    and value (of answers by letter, of loaded images by form and size), rows without a value under ``'(unknown)'``,
-    axes without any value left out; ``published`` is None but for the test split. ``blind``: :func:`blind_scores`.
-    """
+    """What a dataset holds of one task. ``images`` counts distinct images, by what the file calls them where they were
+    not looked at; ``counts`` are by axis and value (of answers by letter, of loaded images by form and size), rows
+    without a value under ``'(unknown)'``, axes without any value left out; ``published`` is None but for the test
+    split. ``blind``: :func:`blind_scores`."""
 
     n: int
     images: int
@@ -168,13 +164,11 @@ def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts |
 
 
 def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[str]:
-    """The indexes of ``n`` samples in the proportions of all, the same for every model.
-
-    The subset depends on the samples' indexes and axes, ``n`` and ``seed`` alone, not on their order; a smaller one is
-    part of every larger one. In it each task has its share of all samples to within less than one sample, each
-    modality its share of its task, and so on through question type, severity, difficulty and category. What a combined
-    dataset's subset has of one task is a subset of that task's own dataset, too. BadInput for less than 1.
-    """
+    """The indexes of ``n`` samples in the proportions of all, the same for every model. The subset depends on the
+    samples' indexes and axes, ``n`` and ``seed`` alone, not on their order; a smaller one is part of every larger one.
+    In it each task has its share of all samples to within less than one sample, each modality its share of its task,
+    and so on through question type, severity, difficulty and category. What a combined dataset's subset has of one task
+    is a subset of that task's own dataset, too. BadInput for less than 1."""
     if n < 1:
         raise BadInput(f"The limit is {n}; it must be 1 sample or more.")
     return frozenset(sample.index for sample in _ordered(samples, _STRATA, seed)[:n])
@@ -192,11 +186,9 @@ def _ordered(samples: Sequence[Sample], axes: Sequence[str], seed: int) -> list[
 
 
 def _merged(orders: Sequence[list[Sample]]) -> list[Sample]:
-    """Orders woven into one whose every beginning holds each order's share, to within less than one sample.
-
-    This is the quota method of apportionment (Balinski and Young, 1975): the next sample is of the order whose next
-    one is due first, among those that have less than their share.
-    """
+    """Orders woven into one whose every beginning holds each order's share, to within less than one sample. This is the
+    quota method of apportionment (Balinski and Young, 1975): the next sample is of the order whose next one is due
+    first, among those that have less than their share."""
     total = sum(map(len, orders))
     used = [0] * len(orders)
     merged: list[Sample] = []

@@ -30,12 +30,10 @@ _MOST = 40
 
 
 def register(folder: Path, name: str) -> list[SampleSet]:
-    """Give ``folder`` a name, and return what is had under its names, one set a task and split, without images.
-
-    A name that the same folder has is registered anew. Raises BadInput where the folder has no data file under a
-    published name or one that cannot be loaded, or the name is another folder's, one of the benchmark's or the kit's,
-    or no plain word; RunFailed where the settings cannot be written.
-    """
+    """Give ``folder`` a name, and return what is had under its names, one set a task and split, without images. A name
+    that the same folder has is registered anew. Raises BadInput where the folder has no data file under a published
+    name or one that cannot be loaded, or the name is another folder's, one of the benchmark's or the kit's, or no plain
+    word; RunFailed where the settings cannot be written."""
     folder = folder.expanduser().absolute()
     tasks, splits = (Task.PERCEPTION, *Task.REASONING.parts), (Split.TEST, Split.DEV)
     files = {(task, split): hub_file(task, split).name for task in tasks for split in splits}

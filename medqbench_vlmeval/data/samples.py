@@ -73,13 +73,11 @@ def load_table(
     origin: Origin = LOCAL_FILE,
     named: Named | None = None,
 ) -> tuple[list[Sample], SourceFile]:
-    """Read one data file; where no task is given, the columns tell it.
-
-    ``images`` is where images go; None opens none, and the samples have ``image_refs`` alone, as with ``KeptImages``,
-    which takes those that can be used. Of a local file image paths are relative to its folder (see :class:`Origin`).
-    ``named`` are columns that the user names, None those of the environment, which says nothing of the embedded set.
-    BadInput where the file, a row or an image cannot be used; the message names file, row and index.
-    """
+    """Read one data file; where no task is given, the columns tell it. ``images`` is where images go; None opens none,
+    and the samples have ``image_refs`` alone, as with ``KeptImages``, which takes those that can be used. Of a local
+    file image paths are relative to its folder (see :class:`Origin`). ``named`` are columns that the user names, None
+    those of the environment, which says nothing of the embedded set. BadInput where the file, a row or an image cannot
+    be used; the message names file, row and index."""
     if named is None and origin.kind != "embedded":
         named = read_named(os.environ.get(COLUMNS_VARIABLE, ""), COLUMNS_VARIABLE)
     with ExitStack() as stack:
@@ -310,11 +308,9 @@ def tell_task(
     header: Sequence[str], pictures: Mapping[str, bytes], severities: Iterable[str], path: Path, named: Named | None
 ) -> Task:
     """A file's single task, by its columns, some row's ``image`` and ``image_path`` cells and some rows' severities;
-    BadInput where these fit no task, or two.
-
-    Questions are MedQ-Deg's where a severity is 'L0', 'L1' or 'L2', or where there is no question type and the file's
-    name, a fifth option beside a severity or degradation, or degradations with severities of 0 to 2 alone say so.
-    """
+    BadInput where these fit no task, or two. Questions are MedQ-Deg's where a severity is 'L0', 'L1' or 'L2', or where
+    there is no question type and the file's name, a fifth option beside a severity or degradation, or degradations with
+    severities of 0 to 2 alone say so."""
     meanings = ("question", "A", "B", "answer", "E", "question_type", "severity", "degradation")
     known = find_columns(header, meanings, named, path).names.keys()
     if known >= {"question", "A", "B", "answer"}:

@@ -38,12 +38,9 @@ _TEXT = re.compile(r"[A-E1-2]:[A-E1-2](?: [A-E1-2]:[A-E1-2])+")
 
 
 def permutation_of(sample: Sample) -> dict[str, str] | None:
-    """The sample's permutation, None where it has none.
-
-    It depends on the sample's index and content alone: not on the order of rows or files, the process or the machine.
-    A no-reference sample has none, nor has a question one of whose options or whose own words name options by their
-    place ('Both A and C', 'None of the above').
-    """
+    """The sample's permutation, None where it has none. It depends on the sample's index and content alone: not on the
+    order of rows or files, the process or the machine. A no-reference sample has none, nor has a question one of whose
+    options or whose own words name options by their place ('Both A and C', 'None of the above')."""
     if sample.task is Task.COMPARATIVE:
         return {"1": "2", "2": "1"}
     texts = [*sample.options.values(), sample.question or ""]
@@ -59,11 +56,9 @@ def permutation_of(sample: Sample) -> dict[str, str] | None:
 
 
 def permuted(sample: Sample) -> Sample | None:
-    """The sample as the second pass shows it, None where it has no permutation.
-
-    Texts stay as they are. A question's right letter moves with its text. A pair's question keeps its words, so that
-    'first' and 'second' are said of the swapped images. Its reference text speaks of the other order and is left out.
-    """
+    """The sample as the second pass shows it, None where it has no permutation. Texts stay as they are. A question's
+    right letter moves with its text. A pair's question keeps its words, so that 'first' and 'second' are said of the
+    swapped images. Its reference text speaks of the other order and is left out."""
     permutation = permutation_of(sample)
     if permutation is None:
         return None

@@ -60,11 +60,9 @@ def embedded_folder() -> Path:
 
 
 def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Path, Origin]:
-    """Find the file of a single task: ``data_path``, else the folder in ``MEDQBENCH_DATA``, else the hub.
-
-    ``data_path`` is the file, or a folder that holds it under its published name. Without it the embedded split comes
-    from this package. BadInput where a named place does not have the file; RunFailed where the hub cannot be reached.
-    """
+    """Find the file of a single task: ``data_path``, else the folder in ``MEDQBENCH_DATA``, else the hub. ``data_path``
+    is the file, or a folder that holds it under its published name. Without it the embedded split comes from this
+    package. BadInput where a named place does not have the file; RunFailed where the hub cannot be reached."""
     wanted = hub_file(task, split)
     name = wanted.name
     if data_path is not None:
@@ -102,14 +100,11 @@ def _store(images: Images) -> ImageStore | KeptImages | None:
 def load_dataset(
     name: DatasetName, data_path: Path | None = None, images: Images = True, named: Named | None = None
 ) -> SampleSet:
-    """The samples of one dataset; of a second pass, the official ones in their other order.
-
-    ``data_path`` is a TSV file (or its folder), for the combined reasoning set the folder that holds both files.
-    Without ``images`` samples have what the file calls them (``image_refs``) and nothing more; nor have they with
-    ``KeptImages``, which takes those that can be used. ``named``: columns that the user names (see ``load_table``).
-    BadInput where a file is absent or cannot be used; RunFailed where one has to come from the hub, and the hub cannot
-    be reached.
-    """
+    """The samples of one dataset; of a second pass, the official ones in their other order. ``data_path`` is a TSV file
+    (or its folder), for the combined reasoning set the folder that holds both files. Without ``images`` samples have
+    what the file calls them (``image_refs``) and nothing more; nor have they with ``KeptImages``, which takes those
+    that can be used. ``named``: columns that the user names (see ``load_table``). BadInput where a file is absent or
+    cannot be used; RunFailed where one has to come from the hub, and the hub cannot be reached."""
     if name.second_pass:
         return make_second_pass(load_dataset(name.first_pass, data_path, images, named))
     store = _store(images)
@@ -229,12 +224,10 @@ def _tables_in(folder: Path) -> str:
 def download(
     names: Sequence[str], folder: Path | None = None, revision: str | None = None
 ) -> list[tuple[Path, hub.LockedFile]]:
-    """Fetch the files of datasets, and check what is there already; each is recorded in the lock file.
-
-    No names mean MedQ-Bench's three test files, no folder ``MEDQBENCH_DATA``, else the hub client's cache, and no
-    revision (a commit, branch or tag) what :func:`.download.revision_for` says. Errors are those of
-    :func:`.download.fetch`; BadInput also where a file is not what was fetched before.
-    """
+    """Fetch the files of datasets, and check what is there already; each is recorded in the lock file. No names mean
+    MedQ-Bench's three test files, no folder ``MEDQBENCH_DATA``, else the hub client's cache, and no revision (a commit,
+    branch or tag) what :func:`.download.revision_for` says. Errors are those of :func:`.download.fetch`; BadInput also
+    where a file is not what was fetched before."""
     asked = [parse_dataset_name(text) for text in names or _BY_DEFAULT]
     asked = [name for name in asked if name.split is not Split.MINI and name.folder is None]
     wanted = [(part, name.split) for name in asked for part in name.task.parts]

@@ -89,12 +89,10 @@ def default_folder() -> Path:
 
 
 class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
-    """The replies of all runs, found by key, for several threads.
-
-    The file is in ``folder`` (None: :func:`default_folder`); another process's lock is waited for ``patience`` seconds.
-    ``read_only`` writes and sets aside nothing, and takes a file that cannot be read for an empty one. Raises BadInput
-    where in the file's place is a folder, a pipe or a device.
-    """
+    """The replies of all runs, found by key, for several threads. The file is in ``folder`` (None:
+    :func:`default_folder`); another process's lock is waited for ``patience`` seconds. ``read_only`` writes and sets
+    aside nothing, and takes a file that cannot be read for an empty one. Raises BadInput where in the file's place is a
+    folder, a pipe or a device."""
 
     def __init__(self, folder: Path | None = None, patience: float = 30.0, *, read_only: bool = False) -> None:
         self.path = (folder if folder is not None else default_folder()) / FILE_NAME

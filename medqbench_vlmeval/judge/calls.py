@@ -45,12 +45,9 @@ _FILTERED = re.compile(r"filter|safe|recit|block|prohib|spii|sensitive|guard|lan
 
 @dataclass(frozen=True)
 class Call:
-    """One question for a judge.
-
-    ``key`` is the hash of all that decides the reply (see :func:`plan_calls`); calls of one key are asked once.
-    ``allowed`` maps the dimensions that the reply is to score to the scores that they may have. ``note`` says what
-    was changed in the answer, and whether it speaks to the grader.
-    """
+    """One question for a judge. ``key`` is the hash of all that decides the reply (see :func:`plan_calls`); calls of
+    one key are asked once. ``allowed`` maps the dimensions that the reply is to score to the scores that they may have.
+    ``note`` says what was changed in the answer, and whether it speaks to the grader."""
 
     key: str
     index: str
@@ -67,12 +64,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a judge said to one call: what the cache keeps.
-
-    ``texts`` has a reply an ask, None for a server's answer that was no chat completion; ``served_as`` is the server's
-    name for the model or ''. Tokens are the server's count over all asks, or 0. ``endings`` are its words for how each
-    text was cut off, '' for a whole one; those of whole texts at the end may be left out.
-    """
+    """What a judge said to one call: what the cache keeps. ``texts`` has a reply an ask, None for a server's answer
+    that was no chat completion; ``served_as`` is the server's name for the model or ''. Tokens are the server's count
+    over all asks, or 0. ``endings`` are its words for how each text was cut off, '' for a whole one; those of whole
+    texts at the end may be left out."""
 
     texts: tuple[str | None, ...] = ()
     served_as: str = ""
@@ -169,12 +164,10 @@ def _answer_alone(sample: Sample, text: str, options: JudgeOptions) -> tuple[str
 
 
 def plan_calls(protocol: Protocol, options: JudgeOptions, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
-    """All calls for some replies, sample by sample, a round's questions together.
-
-    The protocol's family (rounds left out, so that 'official' and 'official-5' share their first), its version and
-    the hash of its templates, the judge's name and parameters, dimensions, prompt and round decide a call's key; where
-    the judge is served, how fast it is asked and with which key do not.
-    """
+    """All calls for some replies, sample by sample, a round's questions together. The protocol's family (rounds left
+    out, so that 'official' and 'official-5' share their first), its version and the hash of its templates, the judge's
+    name and parameters, dimensions, prompt and round decide a call's key; where the judge is served, how fast it is
+    asked and with which key do not."""
     judge = {"name": options.asked_as, "parameters": options.keyed}
     shared = [protocol.family, protocol.version, protocol.sha256, judge]
     calls = []
@@ -201,12 +194,9 @@ def _asked_about(sample: Sample, question: str) -> tuple[str, dict[str, tuple[in
 def verdicts_of(
     call: Call, reply: Reply, failure: str | None = None, *, from_cache: bool = False
 ) -> dict[str, Verdict]:
-    """The verdict on each dimension of a call.
-
-    Texts are read in their order until every dimension has a score that it may have. Nothing is read from a text that
-    was cut off, whose end might have said something else, nor where the server cut the prompt. ``failure`` is why
-    nothing more was said.
-    """
+    """The verdict on each dimension of a call. Texts are read in their order until every dimension has a score that it
+    may have. Nothing is read from a text that was cut off, whose end might have said something else, nor where the
+    server cut the prompt. ``failure`` is why nothing more was said."""
     scores: dict[str, int] = {}
     explanations: dict[str, str] = {}
     reason: str | None = None

@@ -52,11 +52,9 @@ _MARKUP = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml|h\d|p|center|title|d
 
 @dataclass(eq=False)
 class Failed(Exception):
-    """An answer without a completion.
-
-    ``status`` is the HTTP status that it stands for, ``as_sent`` the one that it came with; ``code`` and ``words`` are
-    the server's own, masked. ``wait`` is the time in seconds that the words ask for.
-    """
+    """An answer without a completion. ``status`` is the HTTP status that it stands for, ``as_sent`` the one that it
+    came with; ``code`` and ``words`` are the server's own, masked. ``wait`` is the time in seconds that the words ask
+    for."""
 
     status: int
     code: str

@@ -150,12 +150,10 @@ class _View(NamedTuple):
 
 
 def escape_delimiters(data: str) -> str:
-    """Data that can neither open nor close a delimiter, a chat template's turn or a thinking block.
-
-    Invisible characters go. The opening bracket of what a reader could take for one of those becomes '(', a closing
-    mark goes with it. A closing tag counts whatever its name is, except those of plain HTML ('</b>', '</td>'); a
-    region's own name counts whatever its brackets are. All else stays: 'noise < 5 HU' is no tag.
-    """
+    """Data that can neither open nor close a delimiter, a chat template's turn or a thinking block. Invisible
+    characters go. The opening bracket of what a reader could take for one of those becomes '(', a closing mark goes
+    with it. A closing tag counts whatever its name is, except those of plain HTML ('</b>', '</td>'); a region's own
+    name counts whatever its brackets are. All else stays: 'noise < 5 HU' is no tag."""
     text = _INVISIBLE.sub("", data)
     # What was taken apart may have hidden another one around it: '<|</>' becomes '<|(>'.
     while (escaped := _without_delimiters(text)) != text:

@@ -65,13 +65,10 @@ NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
 
 
 class Pace:
-    """Evenly spread starts, and one pause for all calls.
-
-    In no minute do more than ``rpm`` calls start. Tokens are estimated before a call from its length; in no minute
-    does more than ``tpm`` start, as long as no call holds more than a second's share. Calls start one by one in the
-    order in which they came, so that calls that waited together, in a pause too, do not start together. To be used
-    inside one event loop.
-    """
+    """Evenly spread starts, and one pause for all calls. In no minute do more than ``rpm`` calls start. Tokens are
+    estimated before a call from its length; in no minute does more than ``tpm`` start, as long as no call holds more
+    than a second's share. Calls start one by one in the order in which they came, so that calls that waited together,
+    in a pause too, do not start together. To be used inside one event loop."""
 
     def __init__(self, rpm: float | None, tpm: float | None) -> None:
         self._seconds_a_call = (_MINUTE + _LATE) / rpm if rpm else 0.0

@@ -53,12 +53,10 @@ Schema = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Protocol:
-    """A set of judge questions, each asked in so many ``rounds``.
-
-    ``templates`` holds a template per task and question with ``answer_marker`` and ``reference_marker`` in it; a
-    question is named after its dimension, or 'joint'. ``guard`` is applied to both texts before they are put in;
-    ``code_marker`` stands for a code made from both, which neither can hold and which marks their lines.
-    """
+    """A set of judge questions, each asked in so many ``rounds``. ``templates`` holds a template per task and question
+    with ``answer_marker`` and ``reference_marker`` in it; a question is named after its dimension, or 'joint'.
+    ``guard`` is applied to both texts before they are put in; ``code_marker`` stands for a code made from both, which
+    neither can hold and which marks their lines."""
 
     name: str
     version: str

@@ -70,11 +70,9 @@ class Reading:
 
 
 def read_reply(text: str | None, allowed: Mapping[str, Sequence[int]], prompt: str = "") -> Reading:
-    """The verdicts in a reply to one call (None where the server sent no chat completion).
-
-    ``allowed`` has the scores of each dimension; of several the reply is to be one JSON object. What the reply repeats
-    of its prompt is no verdict.
-    """
+    """The verdicts in a reply to one call (None where the server sent no chat completion). ``allowed`` has the scores
+    of each dimension; of several the reply is to be one JSON object. What the reply repeats of its prompt is no
+    verdict."""
     if text is None:
         return Reading(reason=NO_COMPLETION)
     if not text.strip():
@@ -136,11 +134,9 @@ def _is_echo(reply: str, start: int, end: int, echoed: Set[int]) -> bool:
 
 
 def _read_object(reply: str, allowed: Mapping[str, Sequence[int]], prompt: str) -> Reading:
-    """The last JSON object of a reply that speaks of any of the dimensions, else a broken one mended.
-
-    None counts where it stands inside of a line and another, at the beginning of one, says something else; nor inside
-    of a sentence of a broken object; nor one of the prompt, or that repeats its frame (see :func:`_fills_frame`).
-    """
+    """The last JSON object of a reply that speaks of any of the dimensions, else a broken one mended. None counts where
+    it stands inside of a line and another, at the beginning of one, says something else; nor inside of a sentence of a
+    broken object; nor one of the prompt, or that repeats its frame (see :func:`_fills_frame`)."""
     text, whole = whole_object(reply)
     # An object that is all of the reply has no thoughts around it; a tag in its sentences is only spoken about.
     if whole is None:

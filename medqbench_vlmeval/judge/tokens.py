@@ -85,11 +85,9 @@ def load_encoding(name: str) -> Encoding | None:
 
 
 def cut_answer(text: str, most_tokens: int, model: str) -> tuple[str, str | None]:
-    """The answer, and a note where it was cut.
-
-    One of more than ``most_tokens`` keeps its beginning (three quarters) and its end (one quarter), with a mark between
-    them: together at most ``most_tokens`` (100 or more) tokens of the judge ``model``.
-    """
+    """The answer, and a note where it was cut. One of more than ``most_tokens`` keeps its beginning (three quarters)
+    and its end (one quarter), with a mark between them: together at most ``most_tokens`` (100 or more) tokens of the
+    judge ``model``."""
     # No text has more tokens than bytes.
     if len(text.encode(errors="replace")) <= most_tokens:
         return text, None

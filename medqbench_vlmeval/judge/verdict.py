@@ -296,10 +296,8 @@ def _kept_inside_word(run: re.Match[str]) -> str:
 
 
 def parse_score(reply: str) -> int | None:
-    """The verdict that a careful reader would take from a judge's reply of any length: 0, 1 or 2.
-
-    None where there is no verdict, an unclear one, or one outside 0, 1, 2.
-    """
+    """The verdict that a careful reader would take from a judge's reply of any length: 0, 1 or 2. None where there is
+    no verdict, an unclear one, or one outside 0, 1, 2."""
     spoken = spoken_text(reply)
     if spoken is None or not spoken.strip():
         return None

@@ -120,10 +120,9 @@ def by_overall(rows: Iterable[Row]) -> list[Row]:
 
 
 def ranks(rows: Iterable[Row], apart: bool = True) -> list[int | None]:
-    """The ranks of rows that stand best first: numbers that are shown alike share one ('1, 2, 2, 4').
-
-    None for rows without a number and, if ``apart``, for those that are not comparable. Of a task without published
-    rows each data file is ranked by itself, with what is not verified."""
+    """The ranks of rows that stand best first: numbers that are shown alike share one ('1, 2, 2, 4'). None for rows
+    without a number and, if ``apart``, for those that are not comparable. Of a task without published rows each data
+    file is ranked by itself, with what is not verified."""
     shown: dict[str, list[str]] = {}
     places: list[int | None] = []
     for row in rows:

@@ -39,11 +39,10 @@ _STYLES: Mapping[Look, str] = {
 
 
 def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
-    """Print tables with their notes, and lines of text: whole and plain into a pipe, in a terminal as much as fits.
-
-    '*' marks a number that rests on few samples. In a narrow terminal optional columns go, the highest first, and a
-    line says which; names lose their middle before those below :data:`~medqbench_vlmeval.report.table.EXTRA` go, and
-    without any room a row is a sentence. A line that begins with '! ' or '!! ' is a warning."""
+    """Print tables with their notes, and lines of text: whole and plain into a pipe, in a terminal as much as fits. '*'
+    marks a number that rests on few samples. In a narrow terminal optional columns go, the highest first, and a line
+    says which; names lose their middle before those below :data:`~medqbench_vlmeval.report.table.EXTRA` go, and without
+    any room a row is a sentence. A line that begins with '! ' or '!! ' is a warning."""
     from rich.console import Console
 
     console = console or Console()

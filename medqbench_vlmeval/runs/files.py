@@ -460,12 +460,10 @@ def write_run(run: Run, write_report: Callable[[Path], None] | None = None) -> N
 
 def _archive_previous(run: Run) -> None:
     """Move an earlier result with paid verdicts into the folder ``previous`` unless the new one was made the same way.
-
     Judging costs money. What a second evaluation would write over is kept where it had another judge, protocol,
     parameter or other predictions, where it scored less, and where it asked the judge everything anew. What an
     extractor read was paid for just as well. Earlier files that cannot be read (an old version, an edited file) are
-    kept too.
-    """
+    kept too."""
     paths, result = run.paths, run.result
     if not paths.samples.exists() or (result.settings.judge is None and not _is_paid(paths.score)):
         return

@@ -53,12 +53,10 @@ def share_same(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def weighted_kappa(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Quadratic weighted kappa, at most 1; None where one side gives every sample the same score.
-
-    ``1 - mean((x - y)²) / (mean x² + mean y² - 2 mean x mean y)``: one less the mean squared difference over the
-    one that is expected of independent ratings with these margins (J. Cohen, Psychol. Bull. 70, 1968, p. 213, in a form
-    that needs no table of marks and holds for means and medians too).
-    """
+    """Quadratic weighted kappa, at most 1; None where one side gives every sample the same score. ``1 - mean((x - y)²)
+    / (mean x² + mean y² - 2 mean x mean y)``: one less the mean squared difference over the one that is expected of
+    independent ratings with these margins (J. Cohen, Psychol. Bull. 70, 1968, p. 213, in a form that needs no table of
+    marks and holds for means and medians too)."""
     if len(set(first)) < 2 or len(set(second)) < 2:
         return None
     apart = fmean((x - y) ** 2 for x, y in zip(first, second, strict=True))
@@ -68,14 +66,11 @@ def weighted_kappa(first: Sequence[float], second: Sequence[float]) -> float | N
 
 @dataclass(frozen=True)
 class HumanAgreement:
-    """A judge against people on the same ``n`` samples.
-
-    ``accuracy`` (percent, see :func:`share_same`), ``kappa`` and ``spearman`` (Pearson's correlation of the midranks)
-    are None where one side gives every sample the same score, with 95% percentile bootstrap intervals over clusters;
-    ``n_undefined`` counts, by statistic, the resamples that left it undefined and were left out. ``bias`` is the
-    judge's mean less the people's. ``confusion`` counts samples by the people's mark and then by the judge's (scores
-    between two marks go to the nearest, halves to the upper).
-    """
+    """A judge against people on the same ``n`` samples. ``accuracy`` (percent, see :func:`share_same`), ``kappa`` and
+    ``spearman`` (Pearson's correlation of the midranks) are None where one side gives every sample the same score, with
+    95% percentile bootstrap intervals over clusters; ``n_undefined`` counts, by statistic, the resamples that left it
+    undefined and were left out. ``bias`` is the judge's mean less the people's. ``confusion`` counts samples by the
+    people's mark and then by the judge's (scores between two marks go to the nearest, halves to the upper)."""
 
     n: int
     accuracy: Cell
@@ -102,10 +97,8 @@ class VerdictFile:
 @dataclass(frozen=True)
 class DimensionAgreement:
     """The agreement on one dimension, over the answers with a verdict and a rating, and how many lack one.
-
     ``n_between_marks`` of the answers have a rating that is no whole number: of two raters who differ by a point the
-    median lies half a point from either mark, and no whole verdict is the same as it.
-    """
+    median lies half a point from either mark, and no whole verdict is the same as it."""
 
     agreement: HumanAgreement
     n_between_marks: int
@@ -115,13 +108,11 @@ class DimensionAgreement:
 
 @dataclass(frozen=True)
 class RaterAgreement:
-    """How raters agree among themselves on one dimension, beside how the judge agrees with one of them.
-
-    ``kappa`` is the quadratic weighted kappa of two raters, of more its mean over the pairs that have one (R. J. Light,
-    Psychol. Bull. 76, 1971, p. 365); ``with_judge`` the same mean over the judge's pairs with each rater, so that the
-    two can be set side by side. ``alpha`` is Krippendorff's for squared differences, over the ``alpha.n`` answers that
-    two raters or more rated. Each with a 95% percentile bootstrap interval over clusters.
-    """
+    """How raters agree among themselves on one dimension, beside how the judge agrees with one of them. ``kappa`` is
+    the quadratic weighted kappa of two raters, of more its mean over the pairs that have one (R. J. Light, Psychol.
+    Bull. 76, 1971, p. 365); ``with_judge`` the same mean over the judge's pairs with each rater, so that the two can be
+    set side by side. ``alpha`` is Krippendorff's for squared differences, over the ``alpha.n`` answers that two raters
+    or more rated. Each with a 95% percentile bootstrap interval over clusters."""
 
     kappa: Cell
     with_judge: Cell
@@ -179,11 +170,9 @@ PUBLISHED: Mapping[str, tuple[float, float]] = {"accuracy": (83.3, 90.5), "kappa
 def measure_agreement(
     judge: Sequence[float], human: Sequence[float], seed: int = 0, clusters: Sequence[int] | None = None
 ) -> HumanAgreement:
-    """Compare a judge's scores with people's on the same samples; the sequences are parallel.
-
-    Whole clusters are drawn with replacement, single samples without ``clusters``. To draw them is to draw a table of
-    counts over the pairs of scores that occur: few, however many samples there are.
-    """
+    """Compare a judge's scores with people's on the same samples; the sequences are parallel. Whole clusters are drawn
+    with replacement, single samples without ``clusters``. To draw them is to draw a table of counts over the pairs of
+    scores that occur: few, however many samples there are."""
     n = len(judge)
     if not n:
         return HumanAgreement(0, Cell(None, n=0), Cell(None, n=0), Cell(None, n=0))
@@ -212,12 +201,10 @@ def measure_agreement(
 
 
 def measure_raters(raters: Sequence[Scores], judge: Scores, clusters: Sequence[int], seed: int = 0) -> RaterAgreement:
-    """Compare two raters or more with each other and the judge; all sequences are parallel, None is not rated.
-
-    Alpha is ``1 - (n - 1) Σ_u (m_u Σx² - (Σx)²) / (m_u - 1) / (n Σx² - (Σx)²)`` with ``m_u`` ratings of answer ``u``
-    and ``n`` of all answers with two or more (K. Krippendorff, Content Analysis, 4th ed. 2019, ch. 12, interval
-    metric, whose weights are those of the quadratic kappa): incomplete ratings count as far as they go.
-    """
+    """Compare two raters or more with each other and the judge; all sequences are parallel, None is not rated. Alpha is
+    ``1 - (n - 1) Σ_u (m_u Σx² - (Σx)²) / (m_u - 1) / (n Σx² - (Σx)²)`` with ``m_u`` ratings of answer ``u`` and ``n``
+    of all answers with two or more (K. Krippendorff, Content Analysis, 4th ed. 2019, ch. 12, interval metric, whose
+    weights are those of the quadratic kappa): incomplete ratings count as far as they go."""
     scores = np.array([judge, *raters], dtype=float)  # None becomes nan
     known = ~np.isnan(scores)
     values, terms, n_judged = np.where(known, scores, 0), [], len(raters)  # the judge's pairs are the first
@@ -304,12 +291,10 @@ def pairwise(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, 
 
 
 def between_rounds(judged: Sequence[Judged]) -> dict[str, Agreement] | None:
-    """The same judge on the same sample in two rounds, by dimension's title; None where nothing was asked twice.
-
-    Every pair of rounds of a sample counts (of three rounds three pairs). ``kappa`` takes every pair in both orders,
-    so that it does not depend on which round came first; it is None where all scores are equal. Of a panel with
-    rounds the pairs of all its judges are taken together, each within one judge.
-    """
+    """The same judge on the same sample in two rounds, by dimension's title; None where nothing was asked twice. Every
+    pair of rounds of a sample counts (of three rounds three pairs). ``kappa`` takes every pair in both orders, so that
+    it does not depend on which round came first; it is None where all scores are equal. Of a panel with rounds the
+    pairs of all its judges are taken together, each within one judge."""
     agreements: dict[str, Agreement] = {}
     for dimension, title in DIMENSION_TITLES.items():
         verdicts = [sample.verdicts[dimension] for sample in judged if dimension in sample.verdicts]
@@ -371,11 +356,9 @@ _read = lru_cache(maxsize=8192)(conclusion_of)
 
 
 def read_conclusion(sample: Sample, prediction: Prediction) -> Conclusion:
-    """Read what an answer and its reference conclude, and apply the published rule to it.
-
-    An answer ends on a level (reject, usable, good) or prefers one of two images, and so does its reference: the same
-    level scores 2, the next 1, the opposite or none 0; for a pair the same preference 2, else 0.
-    """
+    """Read what an answer and its reference conclude, and apply the published rule to it. An answer ends on a level
+    (reject, usable, good) or prefers one of two images, and so does its reference: the same level scores 2, the next 1,
+    the opposite or none 0; for a pair the same preference 2, else 0."""
     replied = prediction.status is PredictionStatus.OK
     reference, stated = _read(sample.task, sample.description or ""), _read(sample.task, prediction.text)
     if reference is None or not replied:
@@ -391,12 +374,10 @@ def quality_of(task: Task, stated: str | int | None, reference: str | int) -> in
 def score_conclusions(
     samples: Sequence[Sample], predictions: Sequence[Prediction], judged: Sequence[Judged]
 ) -> ConclusionCheck | None:
-    """Compute quality accuracy from the stated conclusions, without any model, as a second look at the judge's own.
-
-    The three sequences are parallel. The computed mean is over the answers whose reference's conclusion can be read,
-    the judge's over those of them that it scored. None where no conclusion can be compared, and for the embedded
-    judge, whose own quality accuracy is this one.
-    """
+    """Compute quality accuracy from the stated conclusions, without any model, as a second look at the judge's own. The
+    three sequences are parallel. The computed mean is over the answers whose reference's conclusion can be read, the
+    judge's over those of them that it scored. None where no conclusion can be compared, and for the embedded judge,
+    whose own quality accuracy is this one."""
     if all(verdict.judge == RULES for sample in judged for verdict in sample.verdicts.values()):
         return None
     compared = [

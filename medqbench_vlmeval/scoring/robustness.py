@@ -116,14 +116,11 @@ def turned(preference: Preference) -> Preference:
 
 @dataclass(frozen=True)
 class PassGroup:
-    """The two passes over some samples.
-
-    ``first`` and ``second`` are accuracies in percent, of comparisons mean quality accuracies (0-2) over the pairs
-    whose reference states a preference. ``debiased`` is their mean and ``difference`` the second less the first, both
-    with the interval of a bootstrap over samples that share an image. Of choices, ``consistency`` is the share of the
-    same text twice; ``n_unanswered`` counts by pass, ``n_right`` what one pass alone and neither has right. Of
-    comparisons, ``preferences`` has a share for each kind.
-    """
+    """The two passes over some samples. ``first`` and ``second`` are accuracies in percent, of comparisons mean quality
+    accuracies (0-2) over the pairs whose reference states a preference. ``debiased`` is their mean and ``difference``
+    the second less the first, both with the interval of a bootstrap over samples that share an image. Of choices,
+    ``consistency`` is the share of the same text twice; ``n_unanswered`` counts by pass, ``n_right`` what one pass
+    alone and neither has right. Of comparisons, ``preferences`` has a share for each kind."""
 
     n: int
     first: Cell

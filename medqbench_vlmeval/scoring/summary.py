@@ -304,13 +304,11 @@ def score_extractor(
     settings: JudgeSettings,
     usage: JudgeUsage,
 ) -> ExtractorResult:
-    """Count what an extractor did, and compute strict accuracy (the rules alone) and lenient (its letters too).
-
-    Both are in percent (0-100) of the same questions, so that a question without a letter is wrong in both. The rules
-    read ``extractions``, parallel to the samples, and left ``n_open`` replies with text open; ``choices`` is what the
+    """Count what an extractor did, and compute strict accuracy (the rules alone) and lenient (its letters too). Both
+    are in percent (0-100) of the same questions, so that a question without a letter is wrong in both. The rules read
+    ``extractions``, parallel to the samples, and left ``n_open`` replies with text open; ``choices`` is what the
     extractor read in those that it was asked about, by sample index. Raises ValueError where ``settings`` name no
-    protocol.
-    """
+    protocol."""
     if settings.protocol is None:
         raise ValueError("an extractor's settings name its protocol")
     by_rules = [extraction.letter for extraction in extractions]

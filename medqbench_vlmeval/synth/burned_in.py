@@ -15,12 +15,10 @@ _STROKE = 15  # pixels
 
 def shows_text(display: Bytes) -> bool:
     """Whether four letters or more seem to stand in a line in the outer fifth of a picture of display values 0-255.
-
     Strokes are what a grey opening takes away, letters connected sets of them of a letter's size and fill; those of a
     line stand on one base line, are alike in height, and lie nearer to each other than they are high. Of names and
     dates of 12 to 24 pixels that were drawn into the embedded pictures it finds five in six, of 9 pixels every second;
-    upright and dim text is not found.
-    """
+    upright and dim text is not found."""
     grey = display.max(axis=-1) if display.ndim == 3 else display
     if np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])) > 127:
         grey = 255 - (display.min(axis=-1) if display.ndim == 3 else display)

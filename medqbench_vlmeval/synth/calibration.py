@@ -78,13 +78,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The degradation ``key`` after ``n`` ratings.
-
-    ``usable_from`` and ``reject_from`` are the positions at which half of the ratings lie on either side, ``after`` the
-    new parameters by severity (``before``: the old ones), ``said_usable`` and ``said_reject`` the shares of ratings in
-    percent that are expected to say so at the new 'mild' and 'severe'. There is none of these where ``left`` says why
-    the degradation stays as it is; ``note`` is what else is to be known.
-    """
+    """The degradation ``key`` after ``n`` ratings. ``usable_from`` and ``reject_from`` are the positions at which half
+    of the ratings lie on either side, ``after`` the new parameters by severity (``before``: the old ones),
+    ``said_usable`` and ``said_reject`` the shares of ratings in percent that are expected to say so at the new 'mild'
+    and 'severe'. There is none of these where ``left`` says why the degradation stays as it is; ``note`` is what else
+    is to be known."""
 
     key: str
     name: str
@@ -182,12 +180,10 @@ class FaultSeen:
 
 @dataclass(frozen=True)
 class SiteCalibration:
-    """What the readers of a site rated: ``n`` of the page's ``n_images`` pictures at least once.
-
-    ``among`` (raters with each other) and ``with_simulator`` are mean quadratic weighted kappas, ``alpha`` is
-    Krippendorff's; the simulator's mark of a picture is 2 undegraded, 1 mild, 0 severe, and by its position in between.
-    ``by_rater`` is each one's agreement with the simulator, ``faults`` are by degradation's key.
-    """
+    """What the readers of a site rated: ``n`` of the page's ``n_images`` pictures at least once. ``among`` (raters with
+    each other) and ``with_simulator`` are mean quadratic weighted kappas, ``alpha`` is Krippendorff's; the simulator's
+    mark of a picture is 2 undegraded, 1 mild, 0 severe, and by its position in between. ``by_rater`` is each one's
+    agreement with the simulator, ``faults`` are by degradation's key."""
 
     raters: tuple[str, ...]
     n: int

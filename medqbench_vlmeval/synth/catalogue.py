@@ -49,14 +49,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Degradation:
-    """One fault of one modality.
-
-    ``name`` is what an option or a question calls it, ``scope`` whether photographs in general can have it or
-    only this modality. ``parameters`` maps 'mild' and 'severe' to the keyword arguments of ``function``, a dotted
-    name. ``asked`` completes 'Does this image show ...?', ``amount`` completes 'How severe ... in this image?',
-    ``signs`` says what is seen by severity. ``measure`` is the full-reference measure that falls with the severity
-    ('psnr', 'ssim' or 'gradient'), ``medq_deg`` the name that MedQ-Deg has for the type, "" for none.
-    """
+    """One fault of one modality. ``name`` is what an option or a question calls it, ``scope`` whether photographs in
+    general can have it or only this modality. ``parameters`` maps 'mild' and 'severe' to the keyword arguments of
+    ``function``, a dotted name. ``asked`` completes 'Does this image show ...?', ``amount`` completes 'How severe ...
+    in this image?', ``signs`` says what is seen by severity. ``measure`` is the full-reference measure that falls with
+    the severity ('psnr', 'ssim' or 'gradient'), ``medq_deg`` the name that MedQ-Deg has for the type, "" for none."""
 
     key: str
     modality: str

@@ -53,11 +53,9 @@ Window: TypeAlias = tuple[float, float]
 @dataclass(frozen=True)
 class Frame:
     """Grey ``values`` (H, W) as they are stored, or colours (H, W, 3) in uint8, upright; ``pitch`` is that of rows and
-    columns in mm, None where it is not known.
-
-    ``show`` makes display values of 0-255 of the grey by a window 'LOW,HIGH', or by '' where it ``has_window``; None
-    where the values are such already. Where they ``are_hounsfield``, ``window`` is the (lowest, highest) shown.
-    """
+    columns in mm, None where it is not known. ``show`` makes display values of 0-255 of the grey by a window
+    'LOW,HIGH', or by '' where it ``has_window``; None where the values are such already. Where they ``are_hounsfield``,
+    ``window`` is the (lowest, highest) shown."""
 
     values: Pixels
     pitch: tuple[float, float] | None = None

@@ -92,13 +92,10 @@ def encode(pixels: Bytes, suffix: str) -> bytes:
 
 def produce(plan: Plan, out: Path, workers: int, settings: Mapping[str, object] | None = None) -> Produced:
     """Write the pictures, tables and provenance of ``plan`` into ``out``, a new or empty folder, or one in which the
-    same was begun.
-
-    ``workers`` is the number of processes; one works in this process. ``settings`` are values that JSON can hold: the
-    options that the plan was made with, for the provenance. A set that is whole already is left as it is. Raises
-    BadInput where the folder holds anything else, or a source picture cannot be read; RunFailed where the disk is full,
-    a worker was killed, or a picture could not be made.
-    """
+    same was begun. ``workers`` is the number of processes; one works in this process. ``settings`` are values that JSON
+    can hold: the options that the plan was made with, for the provenance. A set that is whole already is left as it is.
+    Raises BadInput where the folder holds anything else, or a source picture cannot be read; RunFailed where the disk
+    is full, a worker was killed, or a picture could not be made."""
     tables = {name: table_text(rows) for name, rows in plan.tables.items() if rows}
     begun: dict[str, Any] = {"seed": plan.seed, "settings": dict(settings or {}), "versions": _versions()}
     begun["tables"] = {name: sha256_text(text) for name, text in tables.items()}

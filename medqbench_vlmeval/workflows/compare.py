@@ -41,9 +41,8 @@ _CONTENT = ("question", "options", "answer", "reference", "image")
 def compare_runs(
     runs: Sequence[Run | Path], seed: int = 0, baseline: str | None = None, by_group: bool = True
 ) -> RunComparison:
-    """Compare runs, or their places (see :func:`.runs.files.find_all`), on the samples that they have in common.
-
-    The runs of one model make one set, of several datasets; a second run of one dataset is of another, numbered set.
+    """Compare runs, or their places (see :func:`.runs.files.find_all`), on the samples that they have in common. The
+    runs of one model make one set, of several datasets; a second run of one dataset is of another, numbered set.
     ``seed`` is the bootstrap's. ``baseline``, what alone all others are compared with, is a model's name, a label or
     the place of its runs. ``by_group`` compares groups, too. Raises BadInput where a run cannot be read, or no two have
     a task and a sample in common, or there is no such baseline."""

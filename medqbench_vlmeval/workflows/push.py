@@ -51,12 +51,10 @@ def push(
     places: Sequence[Path], repository: str, space: bool = False, public: bool = False, dry: bool = False
 ) -> Pushed:
     """Send the runs that ``places`` name (see :func:`.runs.read_runs`) to a repository 'USER/NAME', made where absent.
-
     What is there under other names stays; a README is replaced only where a push wrote it. ``space`` is a static Space
     that shows the page, instead of a dataset; ``public`` is for a new repository; ``dry`` sends nothing. Raises
     BadInput where a place holds no scored run, the name is none, a file holds a key, or the README is somebody's;
-    RunFailed where the hub refused or cannot be reached.
-    """
+    RunFailed where the hub refused or cannot be reached."""
     if not _REPOSITORY.fullmatch(repository):
         raise BadInput(f"--repo {one_line(repository)[:80]} is no repository's name; write USER/NAME.")
     runs, kind = read_runs(places), "space" if space else "dataset"

@@ -52,13 +52,11 @@ _NO_MODALITY = "unknown"
 
 @dataclass(frozen=True)
 class Rating:
-    """One answer as one rater rated it: ``scores`` is None on a dimension whose cell is empty.
-
-    ``where`` names file and row for messages. ``run`` (a verdict file's stem) and ``model`` say whose answer it is,
-    None where the file does not; ``answer_sha256`` and ``reference_sha256`` are of the texts that were rated, where
-    that is known, ``claims`` what a table says of the answer itself ('task', 'dataset', 'answer', 'reference').
-    ``by_judge`` says that no person rated but another run's judge.
-    """
+    """One answer as one rater rated it: ``scores`` is None on a dimension whose cell is empty. ``where`` names file and
+    row for messages. ``run`` (a verdict file's stem) and ``model`` say whose answer it is, None where the file does
+    not; ``answer_sha256`` and ``reference_sha256`` are of the texts that were rated, where that is known, ``claims``
+    what a table says of the answer itself ('task', 'dataset', 'answer', 'reference'). ``by_judge`` says that no person
+    rated but another run's judge."""
 
     where: str
     rater: str
@@ -80,12 +78,9 @@ class Rating:
 
 
 def read_ratings(paths: Sequence[Path], key: Path | None = None) -> list[Rating]:
-    """Read one or more files of ratings.
-
-    A file without a column 'rater' is one rater's, named by the file. A sheet of :func:`draw_ratings` needs its key,
-    which is looked for beside it. Raises BadInput where a file cannot be read, a column is missing, a rating is not 0,
-    1 or 2, the key is missing or does not fit, or a rater rated nothing.
-    """
+    """Read one or more files of ratings. A file without a column 'rater' is one rater's, named by the file. A sheet of
+    :func:`draw_ratings` needs its key, which is looked for beside it. Raises BadInput where a file cannot be read, a
+    column is missing, a rating is not 0, 1 or 2, the key is missing or does not fit, or a rater rated nothing."""
     stems = Counter(path.stem for path in paths)
     ratings: list[Rating] = []
     for path in paths:

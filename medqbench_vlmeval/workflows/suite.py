@@ -126,12 +126,10 @@ def wanted(jobs: Sequence[Job], only: str | None) -> list[Job]:
 
 @dataclass
 class Loop:
-    """Hands jobs to an engine until there is nothing left to do; ``tell`` hears of each change.
-
-    A job that failed in an earlier call is tried again, and one that fails now ``retry`` times more; without
-    ``keep_going`` no job begins after the first failure. A judge whose price is not known, or that would cost more than
-    is left of the budget, is not asked: its job fails.
-    """
+    """Hands jobs to an engine until there is nothing left to do; ``tell`` hears of each change. A job that failed in an
+    earlier call is tried again, and one that fails now ``retry`` times more; without ``keep_going`` no job begins after
+    the first failure. A judge whose price is not known, or that would cost more than is left of the budget, is not
+    asked: its job fails."""
 
     suite: Suite
     jobs: Sequence[Job]

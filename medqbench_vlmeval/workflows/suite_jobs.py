@@ -103,12 +103,10 @@ class _Record(BaseModel):
 
 
 class ModelEntry(_Record):
-    """A model and how it is run.
-
-    ``base_url`` names the servers of one that is served, ``key_env`` the variable of its key. ``gpus`` are those of one
-    node (None: 1 for a model of the zoo's, 0 for a served one); ``processes`` of torchrun share them, each on its part
-    of the samples, on each of ``nodes``. ``options`` are further ones of 'medqbench run', without dashes.
-    """
+    """A model and how it is run. ``base_url`` names the servers of one that is served, ``key_env`` the variable of its
+    key. ``gpus`` are those of one node (None: 1 for a model of the zoo's, 0 for a served one); ``processes`` of
+    torchrun share them, each on its part of the samples, on each of ``nodes``. ``options`` are further ones of
+    'medqbench run', without dashes."""
 
     name: str
     base_url: Annotated[tuple[Address, ...], _ONE_TEXT] = ()

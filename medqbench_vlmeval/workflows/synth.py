@@ -89,12 +89,10 @@ class SynthSet:
 
 def make_set(request: SynthRequest, dry: bool = False) -> SynthSet:
     """Read the images, plan the set and make it in ``request.out``: pictures, tables, provenance, contact sheet and
-    card; what an earlier call made is kept. ``dry`` stops after the plan and writes nothing.
-
-    Raises BadInput where an option is wrong, no image can be used, one cannot with ``strict``, or ``out`` holds
-    anything but the same set or its beginning; RunFailed where it cannot be written. MissingDependency where a file
-    takes a package that is not installed.
-    """
+    card; what an earlier call made is kept. ``dry`` stops after the plan and writes nothing. Raises BadInput where an
+    option is wrong, no image can be used, one cannot with ``strict``, or ``out`` holds anything but the same set or its
+    beginning; RunFailed where it cannot be written. MissingDependency where a file takes a package that is not
+    installed."""
     known, read = request.catalogue(), read_originals(request)
     if request.strict and read.skipped:
         first = read.skipped[0]

@@ -173,11 +173,9 @@ def _draw(
 def calibrate_to_readers(folder: Path, exports: Sequence[Path], seed: int = 0) -> SiteCalibration:
     """Calibrate to the readers whose ``exports`` (JSON or CSV) are of the page in ``folder``; write 'calibration.json'
     there and, where any degradation's ratings carry new strengths, 'strengths.json' for 'medqbench synth --strengths'.
-
     Raises BadInput where the key is missing or changed, or an export cannot be read, is another page's, has a rating id
     or fault that the page has not, a mark that is none, or a rater that another export has; where nothing is rated.
-    Raises RunFailed where a file cannot be written.
-    """
+    Raises RunFailed where a file cannot be written."""
     key = folder / _KEY
     page, shown, rows = _read_key(key)
     by_rater: dict[str, dict[str, _Read]] = {}

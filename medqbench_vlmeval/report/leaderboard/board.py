@@ -97,12 +97,11 @@ def find_board(place: Path) -> Path | None:
 
 
 def add(folder: Path, results: Iterable[Result], category: str | None = None, timeout: float = LOCK_TIMEOUT) -> Path:
-    """Put results on the board in ``folder``, all or none, and return its ``leaderboard.json``.
-
-    Of runs with one :attr:`Entry.identity` the newest is the row, the others its ``history``. ``category`` (one of
-    ``CATEGORIES``) is given to all rows of the runs' models; ``timeout`` is in seconds. Raises BadInput where the
-    category is unknown, or the board is not one; the file is left as it is. Raises RunFailed where the folder cannot be
-    written to, or the lock was not free in time."""
+    """Put results on the board in ``folder``, all or none, and return its ``leaderboard.json``. Of runs with one
+    :attr:`Entry.identity` the newest is the row, the others its ``history``. ``category`` (one of ``CATEGORIES``) is
+    given to all rows of the runs' models; ``timeout`` is in seconds. Raises BadInput where the category is unknown, or
+    the board is not one; the file is left as it is. Raises RunFailed where the folder cannot be written to, or the lock
+    was not free in time."""
     category = _SPELLINGS.get(category or "", category)
     if category not in (None, *CATEGORIES):
         raise BadInput(f"'{category}' is no category of the leaderboard; choose one of {', '.join(CATEGORIES)}.")

@@ -148,9 +148,8 @@ def ordered(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def board_rows(entries: Sequence[Entry], task: Task) -> list[tuple[Row, int | None]]:
-    """One task's own and published rows, best first; an own row with the place of its entry among ``entries``.
-
-    Of entries that call themselves comparable and differ in data or in a protocol's templates only those stay so whose
+    """One task's own and published rows, best first; an own row with the place of its entry among ``entries``. Of
+    entries that call themselves comparable and differ in data or in a protocol's templates only those stay so whose
     data came from the hub; where none or all did, those that most rows agree with."""
     claims = [entry for entry in entries if entry.task is task and entry.comparable is Comparable.YES]
     outsiders = [*_outsiders("data", claims, "data_sha256", "data_samples_sha256")]

@@ -121,9 +121,8 @@ def apart(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
 
 
 def exported(path: Path, form: str, boards: Boards) -> bytes:
-    """What ``path`` holds after ``boards`` are exported to it as 'csv', 'markdown' or 'html'; nothing is written yet.
-
-    A Markdown or HTML file that exists gets the tables between its lines ``BEGIN`` and ``END``; a CSV file is replaced
+    """What ``path`` holds after ``boards`` are exported to it as 'csv', 'markdown' or 'html'; nothing is written yet. A
+    Markdown or HTML file that exists gets the tables between its lines ``BEGIN`` and ``END``; a CSV file is replaced
     where it is an earlier export. Raises BadInput where the file is something else. Raises RunFailed where it is
     read-only."""
     check_writable(path)

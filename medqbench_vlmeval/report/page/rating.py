@@ -43,12 +43,9 @@ _LETTERS = {0: "r", 1: "u", 2: "g"}
 
 def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, reference: str) -> None:
     """Write a rating page, whole or not at all, with each image once; ``rows`` stand in the order in which they are to
-    be rated.
-
-    ``page`` tells the page's exports and what a browser keeps for it from those of others; ``reference`` is one of
-    :data:`REFERENCES`. Raises BadInput where the images are too large together. Raises RunFailed where the file cannot
-    be written.
-    """
+    be rated. ``page`` tells the page's exports and what a browser keeps for it from those of others; ``reference`` is
+    one of :data:`REFERENCES`. Raises BadInput where the images are too large together. Raises RunFailed where the file
+    cannot be written."""
     pictures = _pictures(path, (image for row in rows for image in row.images if image is not None), "answers with --n")
     places = {image: place for place, image in enumerate(pictures)}
     items = [
@@ -78,12 +75,10 @@ class ImageToRate:
 def write_image_rating_page(
     path: Path, rows: Sequence[ImageToRate], page: str, faults: Mapping[str, Mapping[str, str]]
 ) -> None:
-    """Write a page on which readers say how good each image is and which faults they see, whole or not at all.
-
-    ``rows`` stand in the order in which they are to be rated; ``page`` tells the page's exports from those of others,
-    ``faults`` maps a modality to its faults' keys and names. Raises BadInput where the images are too large together.
-    Raises RunFailed where the file cannot be written.
-    """
+    """Write a page on which readers say how good each image is and which faults they see, whole or not at all. ``rows``
+    stand in the order in which they are to be rated; ``page`` tells the page's exports from those of others, ``faults``
+    maps a modality to its faults' keys and names. Raises BadInput where the images are too large together. Raises
+    RunFailed where the file cannot be written."""
     pictures = list(_pictures(path, (row.image for row in rows), "images of each degradation with --n").values())
     modalities = sorted({row.modality for row in rows})
     asked = {QUALITY: (QUALITY_ASKS, _QUALITY_MARKS)}

@@ -141,12 +141,10 @@ def calibration(
     samples: Sequence[Sample], right: Sequence[float], confidences: intervals.Column
 ) -> tuple[Contrasts, Finding | str | None]:
     """Accuracy beside stated confidence (0-100; None where a reply states none) and the expected calibration error.
-
     That is the mean over replies of how far accuracy and mean confidence of their bin are apart, in ten bins of equal
     width, closed on the right (C. Guo et al., ICML 2017, section 2). Chance makes it larger: the finding says how large
     it would be of a calibrated model (a folded normal distribution a bin). Resampling does so once more: the interval
-    holds the percentile and the basic one (A. Davison and D. Hinkley, 1997, ch. 5.2), and 0 where chance may be all.
-    """
+    holds the percentile and the basic one (A. Davison and D. Hinkley, 1997, ch. 5.2), and 0 where chance may be all."""
     stated = {at: confidence for at, confidence in enumerate(confidences) if confidence is not None}
     if (n := len(stated)) < FEW:
         return {}, f"only {n} replies state a confidence" if n else None

@@ -158,13 +158,11 @@ def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: A
 def reasoning_error_kinds(
     sample: Sample, prediction: Prediction, judged: Judged, conclusion: Conclusion | None = None
 ) -> list[str]:
-    """The kinds of error in one described sample; several may hold, and none where nothing is wrong.
-
-    'no reply'; from the stated conclusions 'no conclusion', 'adjacent level', 'opposite level' or 'wrong preference';
-    from the verdicts 'incomplete description', 'imprecise description' and 'inconsistent', for a score of 0.5 or less
-    (docs/results.md says when). The score on quality accuracy gives no kind of its own: it is the conclusion's.
-    ``conclusion`` is what :func:`~..agreement.read_conclusion` reads, where that is known already.
-    """
+    """The kinds of error in one described sample; several may hold, and none where nothing is wrong. 'no reply'; from
+    the stated conclusions 'no conclusion', 'adjacent level', 'opposite level' or 'wrong preference'; from the verdicts
+    'incomplete description', 'imprecise description' and 'inconsistent', for a score of 0.5 or less (docs/results.md
+    says when). The score on quality accuracy gives no kind of its own: it is the conclusion's. ``conclusion`` is what
+    :func:`~..agreement.read_conclusion` reads, where that is known already."""
     if prediction.status is not PredictionStatus.OK:
         return ["no reply"]
     scores = {kind: judged.score_on(dimension) for dimension, kind in _LOW_DIMENSION.items()}
