@@ -146,14 +146,7 @@ def rate(
     from medqbench_vlmeval.workflows.synth_rating import rate_images
 
     own = OwnImages(
-        images,
-        table=table,
-        modality=modality,
-        frames=frames,
-        plane=plane,
-        crop=crop,
-        mask=mask,
-        strengths=strengths,
+        images, table=table, modality=modality, frames=frames, plane=plane, crop=crop, mask=mask, strengths=strengths
     )
     with progress_shown():
         read, draw = rate_images(own, out, n, seed, workers or os.cpu_count() or 1, degradation)

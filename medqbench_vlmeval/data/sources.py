@@ -12,14 +12,7 @@ from itertools import starmap
 from pathlib import Path
 from typing import TypeAlias
 
-from medqbench_vlmeval.benchmark import (
-    REASONING_PREFIX,
-    DatasetName,
-    Split,
-    Task,
-    known_dataset,
-    parse_dataset_name,
-)
+from medqbench_vlmeval.benchmark import REASONING_PREFIX, DatasetName, Split, Task, known_dataset, parse_dataset_name
 from medqbench_vlmeval.data import download as hub
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, Named, find_columns
 from medqbench_vlmeval.data.formats import SUFFIXES, open_data, table_in

@@ -86,12 +86,7 @@ class _Shown:
 
 
 def rate_images(
-    own: OwnImages,
-    out: Path,
-    n: int = 12,
-    seed: int = 0,
-    workers: int = 1,
-    degradations: Collection[str] | None = None,
+    own: OwnImages, out: Path, n: int = 12, seed: int = 0, workers: int = 1, degradations: Collection[str] | None = None
 ) -> tuple[Originals, ImageDraw]:
     """Read a user's own images and write the readers' page of them (see :func:`draw_image_ratings`)."""
     taken, read = own.catalogue(), read_originals(own)

@@ -90,12 +90,7 @@ def write_image_rating_page(
 
 
 def _write(
-    path: Path,
-    template: str,
-    n: int,
-    told: Mapping[str, object],
-    pictures: Sequence[_Picture],
-    advice: str,
+    path: Path, template: str, n: int, told: Mapping[str, object], pictures: Sequence[_Picture], advice: str
 ) -> None:
     """A page from what its script is told; ``pictures`` are addresses with widths, heights and words."""
     data = json_text({**told, "version": __version__, "pictures": [shape for _, *shape in pictures]})
