@@ -66,7 +66,7 @@ def export(
 def import_answers(
     answers: Annotated[list[Path], typer.Argument(help="Output and error files of batches, in any order.")],
     judge: Annotated[
-        str | None, typer.Option("--judge", help="The judge's name for 'cache info' [the name that the server gave].")
+        str | None, typer.Option("--judge", help="The judge's name for 'cache info'; default: the server's.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace verdicts that the cache has already.")] = False,
     as_json: AsJson = False,

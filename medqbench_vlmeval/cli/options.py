@@ -91,19 +91,27 @@ Given = Mapping[str, Any]
 def judge_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command options of the judge; it takes their values as the argument ``judge`` (see :data:`Given`). The
     names are fields of ``JudgeOptions`` that have an option on the command line, and 'args' for --judge-args."""
+    return shared_options("judge", [_parameter(name) for name in names])
+
+
+def shared_options(
+    argument: str, parameters: Sequence[inspect.Parameter]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command options that others have, too; it takes those that were given as the mapping ``argument``, by
+    their names without the argument's."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = {**inspect.signature(command, eval_str=True).parameters}
-        own.pop("judge")
-        parameters = [*own.values(), *map(_parameter, names)]
+        own.pop(argument)
+        every = [*own.values(), *parameters]
 
         @functools.wraps(command)
         def run(**values: Any) -> None:
-            judge = {name: values.pop(f"judge_{name}") for name in names}
-            command(**values, judge={name: value for name, value in judge.items() if value is not None})
+            shared = {each.name.removeprefix(f"{argument}_"): values.pop(each.name) for each in parameters}
+            command(**values, **{argument: {name: value for name, value in shared.items() if value is not None}})
 
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
         return run
 
     return decorate
@@ -121,8 +129,13 @@ def _parameter(name: str) -> inspect.Parameter:
         help_ = f"{declared.help} [{DEFAULTS[name]:g}]" if name in DEFAULTS else declared.help
         names = completed(_KINDS[name]) if name in _KINDS else None
         option = typer.Option(declared.flag, min=declared.low, max=declared.high, help=help_, autocompletion=names)
+    return shared_option(f"judge_{name}", kind, option)
+
+
+def shared_option(name: str, kind: Any, option: Any) -> inspect.Parameter:
+    """One option of :func:`shared_options`, None where it is not given."""
     return inspect.Parameter(
-        f"judge_{name}", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
 
 

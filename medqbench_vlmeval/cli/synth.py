@@ -29,35 +29,31 @@ app = typer.Typer(
 Images = Annotated[
     Path, typer.Argument(help="Clean images: a folder with PNG, JPEG, TIFF, DICOM or NIfTI, or a CSV file of paths.")
 ]
-Table = Annotated[
-    Path | None, typer.Option("--table", help="CSV with 'path' below IMAGES and, as needed, modality, noun, frame, ...")
-]
-Modality = Annotated[str | None, typer.Option("--modality", help="Of images that do not say it themselves.")]
-Frames = Annotated[str, typer.Option("--frames", help="Of files with several: first, middle, all, or a number from 1.")]
-Plane = Annotated[str | None, typer.Option("--plane", help="NIfTI's cut: axial, coronal or sagittal.")]
-Crop = Annotated[
-    tuple[float, float, float, float] | None,
-    typer.Option("--crop", help="What is kept: left, top, right and bottom, in pixels or as shares."),
-]
-Mask = Annotated[Path | None, typer.Option("--mask", help="Image whose non-zero pixels are painted over, as text is.")]
-Strengths = Annotated[
-    Path | None, typer.Option("--strengths", help="What 'synth calibrate' found: readers' 'mild' and 'severe'.")
-]
+own_images = options.shared_options(
+    "own",
+    [
+        options.shared_option(name, kind, typer.Option(f"--{name}", help=says))
+        for name, kind, says in (
+            ("table", Path, "CSV with 'path' below IMAGES and, as needed, modality, noun, frame, ..."),
+            ("modality", str, "Of images that do not say it themselves."),
+            ("frames", str, "Of files with several: first, middle, all, or a number from 1; default: middle."),
+            ("plane", str, "NIfTI's cut: axial, coronal or sagittal."),
+            ("crop", tuple[float, float, float, float], "What is kept: left, top, right, bottom, in pixels or shares."),
+            ("mask", Path, "Image whose non-zero pixels are painted over, as text is."),
+            ("strengths", Path, "What 'synth calibrate' found: readers' 'mild' and 'severe'."),
+        )
+    ],
+)
 Workers = Annotated[int, typer.Option("--workers", help="Processes; 0 takes all cores.", min=0)]
 
 
 @app.command(_MAKE)
+@own_images
 def make(
     images: Images,
     out: Annotated[
         Path, typer.Option("--out", help="A new or empty folder, or the one that an earlier call left unfinished.")
     ],
-    table: Table = None,
-    modality: Modality = None,
-    frames: Frames = "middle",
-    plane: Plane = None,
-    crop: Crop = None,
-    mask: Mask = None,
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same set.", min=0)] = 0,
     per_image: Annotated[int, typer.Option("--per-image", help="Degraded pictures and questions of an image.")] = 6,
     dev_share: Annotated[
@@ -67,12 +63,13 @@ def make(
         str | None, typer.Option("--degradations", metavar="KEY,...", help="Only these; default: all of a modality.")
     ] = None,
     together: Annotated[bool, typer.Option("--together", help="Two degradations on a picture.")] = False,
-    strengths: Strengths = None,
     name: Annotated[str, typer.Option("--name", help="The set's name, in its card and its rows.")] = "synth",
     workers: Workers = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse where an image cannot be used.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made; write nothing.")] = False,
     as_json: options.AsJson = False,
+    *,
+    own: options.Given,
 ) -> None:
     """Degrade images by known amounts, ask about them, and write data files that run. The word 'make' may be left out;
     a call that was ended goes on when it is made again. Nothing leaves this machine."""
@@ -84,21 +81,15 @@ def make(
     request = SynthRequest(
         images,
         out,
-        table=table,
-        modality=modality,
-        frames=frames,
-        plane=plane,
-        crop=crop,
-        mask=mask,
         seed=seed,
         per_image=per_image,
         dev_share=dev_share,
         degradations=tuple(word.strip() for word in degradations.split(",")) if degradations else None,
         together=together,
-        strengths=strengths,
         name=name,
         workers=workers or os.cpu_count() or 1,
         strict=strict,
+        **own,
     )
     with progress_shown():
         made = make_set(request, dry_run)
@@ -118,6 +109,7 @@ def _left_out(skipped: Sequence[Skipped]) -> list[str]:
 
 
 @app.command()
+@own_images
 def rate(
     images: Images,
     out: Annotated[Path, typer.Option("--out", help="Folder for the readers' page and for its key, which is yours.")],
@@ -126,30 +118,25 @@ def rate(
         list[str] | None,
         typer.Option("--degradation", help="Key of one to be rated, of all that are; may be repeated."),
     ] = None,
-    table: Table = None,
-    modality: Modality = None,
-    frames: Frames = "middle",
-    plane: Plane = None,
-    crop: Crop = None,
-    mask: Mask = None,
-    strengths: Strengths = None,
     workers: Workers = 0,
     seed: Annotated[int, typer.Option("--seed", help="Another seed draws other strengths.", min=0)] = 0,
     as_json: options.AsJson = False,
+    *,
+    own: options.Given,
 ) -> None:
     """Make a page on which readers rate degraded images: each degradation at many strengths, in random order, with
     nothing that tells which. Their exports go to 'synth calibrate'."""
     import os
 
     from medqbench_vlmeval.report.terminal import progress_shown
+    from medqbench_vlmeval.synth.originals import read_originals
     from medqbench_vlmeval.workflows.synth import OwnImages
-    from medqbench_vlmeval.workflows.synth_rating import rate_images
+    from medqbench_vlmeval.workflows.synth_rating import draw_image_ratings
 
-    own = OwnImages(
-        images, table=table, modality=modality, frames=frames, plane=plane, crop=crop, mask=mask, strengths=strengths
-    )
+    asked = OwnImages(images, **own)
     with progress_shown():
-        read, draw = rate_images(own, out, n, seed, workers or os.cpu_count() or 1, degradation)
+        taken, read = asked.catalogue(), read_originals(asked)
+        draw = draw_image_ratings(read.sources, out, n, seed, workers or os.cpu_count() or 1, degradation, taken)
     lines = [
         f"{draw.n} images of {len(read.sources)} sources, {draw.n_clean} undegraded; {draw.n_degradations} faults",
         f"{draw.page} for the readers, {draw.page.stat().st_size / 1e6:.1f} MB",

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS
 from medqbench_vlmeval.data import ImageStore
@@ -46,8 +46,9 @@ _CLAIMS = {
     "reference": ("description", "reference"),
 }
 _DIMENSION_KEYS = {"".join(words(title)): dimension for dimension, title in DIMENSION_TITLES.items()}
-_ID_LENGTH = 10
+ID_LENGTH = 10
 _NO_MODALITY = "unknown"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -335,9 +336,7 @@ def draw_ratings(
         raise BadInput(f"--reference {reference[:40]}: {', '.join(REFERENCES)} are the ways to show it.")
     if n < 1:
         raise BadInput(f"--n {n}: one answer at least has to be drawn.")
-    for path in (*written, key):
-        if path.exists():
-            raise BadInput(f"{path} is there already and may hold somebody's work; choose another name.")
+    check_new((*written, key), "name")
     named = read_judged(verdicts)
     files = {file.stem: file for file in named}
     for file in named:
@@ -351,7 +350,7 @@ def draw_ratings(
     if not eligible:
         raise BadInput(f"{', '.join(str(path) for path in verdicts)}: there is no judged answer to draw.")
     chosen = _draw(eligible, n, seed)
-    by_id = _under_ids(chosen, seed)
+    by_id = under_ids("R", chosen, (answer.hashed(seed, "id") for answer in chosen))
     entries, rows = {}, []
     for rating_id, answer in by_id.items():
         sample, file = answer.row.sample, files[answer.run]
@@ -359,7 +358,7 @@ def draw_ratings(
         entries[rating_id] = whose | hashes(answer.row)
         images = _images(sample, file) if html else ()
         rows.append(RatingRow(rating_id, sample.task, *answer.texts, sample.question or "", images))
-    page = sha256_text("\0".join((reference, *by_id)))[:_ID_LENGTH]
+    page = sha256_text("\0".join((reference, *by_id)))[:ID_LENGTH]
     about = {"page": page, "reference": reference, "seed": seed, "n": len(entries)}
     try:
         with writing(key):
@@ -409,11 +408,17 @@ def shares(sizes: Mapping[tuple[str, str, str], int], n: int) -> dict[tuple[str,
     return places
 
 
-def _under_ids(chosen: Sequence[_Candidate], seed: int) -> dict[str, _Candidate]:
-    """The drawn answers by id, shuffled: in the order of their ids."""
-    by_id: dict[str, _Candidate] = {}
-    for candidate in chosen:
-        digest = candidate.hashed(seed, "id")
-        ids = (f"R-{digest[:length]}" for length in count(_ID_LENGTH))
-        by_id[next(rating_id for rating_id in ids if rating_id not in by_id)] = candidate
+def under_ids(letter: str, drawn: Sequence[_T], digests: Iterable[str]) -> dict[str, _T]:
+    """What was drawn, by ids that begin its digest, in the order of these, which shuffles it."""
+    by_id: dict[str, _T] = {}
+    for each, digest in zip(drawn, digests, strict=True):
+        ids = (f"{letter}-{digest[:length]}" for length in count(ID_LENGTH))
+        by_id[next(rating_id for rating_id in ids if rating_id not in by_id)] = each
     return dict(sorted(by_id.items()))
+
+
+def check_new(paths: Iterable[Path], what: str) -> None:
+    """Refuse to write where a file is. Raises BadInput, with ``what`` to choose anew."""
+    for path in paths:
+        if path.exists():
+            raise BadInput(f"{path} is there already and may hold somebody's work; choose another {what}.")

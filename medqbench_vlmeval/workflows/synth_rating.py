@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -43,16 +42,22 @@ from medqbench_vlmeval.synth.catalogue import (
     of_modality,
     recalibrated,
 )
-from medqbench_vlmeval.synth.originals import Originals, read_originals
 from medqbench_vlmeval.synth.plan import Plan
 from medqbench_vlmeval.synth.produce import IMAGES, produce
-from medqbench_vlmeval.workflows.rating_sheets import KEY_ENDING, RATING_ID, mark_of, read_table, spelled
-from medqbench_vlmeval.workflows.synth import OwnImages
+from medqbench_vlmeval.workflows.rating_sheets import (
+    ID_LENGTH,
+    KEY_ENDING,
+    RATING_ID,
+    check_new,
+    mark_of,
+    read_table,
+    spelled,
+    under_ids,
+)
 
 PAGE, STRENGTHS, REPORT = "rating.html", "strengths.json", "calibration.json"
 _KEY = f"rating{KEY_ENDING}"
 _KEY_FORMAT = "medqbench image rating key 1"
-_ID_LENGTH = 10
 _FARTHEST = 9.0
 _PER_CLEAN = 6  # degraded pictures of a modality for each undegraded one
 # The mark of an image, and the faults that are ticked.
@@ -85,14 +90,6 @@ class _Shown:
         return min(max(1.0 - self.position, 0.0), 2.0) if self.degradation else 2.0
 
 
-def rate_images(
-    own: OwnImages, out: Path, n: int = 12, seed: int = 0, workers: int = 1, degradations: Collection[str] | None = None
-) -> tuple[Originals, ImageDraw]:
-    """Read a user's own images and write the readers' page of them (see :func:`draw_image_ratings`)."""
-    taken, read = own.catalogue(), read_originals(own)
-    return read, draw_image_ratings(read.sources, out, n, seed, workers, degradations, taken)
-
-
 def draw_image_ratings(
     sources: Sequence[Source],
     out: Path,
@@ -111,9 +108,7 @@ def draw_image_ratings(
     RunFailed where a file cannot be written.
     """
     page, key = out / PAGE, out / _KEY
-    for path in (page, key):
-        if path.exists():
-            raise BadInput(f"{path} is there already and may hold somebody's work; choose another --out.")
+    check_new((page, key), "--out")
     for name in degradations or ():
         if name not in DEGRADATIONS:
             raise BadInput(f"The catalogue has no degradation '{name[:40]}'.{did_you_mean(name, DEGRADATIONS)}")
@@ -121,13 +116,9 @@ def draw_image_ratings(
     rows = [row for row in taken if row.modality in modalities and (degradations is None or row.key in degradations)]
     if n < 1 or not rows:
         raise BadInput(f"There is nothing to rate: {len(sources)} images, {len(rows)} degradations, {n} of each.")
-    by_id: dict[str, tuple[_Shown, Planned]] = {}
-    for drawn in _draw(sources, rows, n, seed):
-        digest = sha256_text(json.dumps([drawn[0].source, *drawn[1].seed]))
-        ids = (f"I-{digest[:length]}" for length in count(_ID_LENGTH))
-        by_id[next(rating_id for rating_id in ids if rating_id not in by_id)] = drawn
-    by_id = dict(sorted(by_id.items()))
-    number = sha256_text("\0".join((str(seed), *by_id)))[:_ID_LENGTH]
+    drawn = list(_draw(sources, rows, n, seed))
+    by_id = under_ids("I", drawn, [sha256_text(json.dumps([of.source, *planned.seed])) for of, planned in drawn])
+    number = sha256_text("\0".join((str(seed), *by_id)))[:ID_LENGTH]
     about = {"format": _KEY_FORMAT, "page": number, "seed": seed, "version": __version__}
     entries = {rating_id: asdict(shown) for rating_id, (shown, _) in by_id.items()}
     faults = {modality: {row.key: row.name for row in of_modality(modality)} for modality in modalities}
