@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from medqbench_vlmeval.answers.plain import spoken_text
+from medqbench_vlmeval.answers.plain import any_of, spoken_text
 
 
 def _ahead(name: str, pattern: str) -> str:
@@ -134,10 +134,8 @@ def _headings(text: str) -> list[str]:
 
 
 _LABEL = re.compile(
-    r"(?i)(?P<strong>(?<![^\W_])(?:scores|scored?|ratings?|verdict|grade|boxed)(?![^\W_])|评分|得分|分数|打分|スコア|点数|점수|평점"
-    r"|puntuación|puntaje|pontuação|punteggio|bewertung|punktzahl|wertung|оценка|балл(?!\w)|النتيجة|الدرجة)"
-    r"|\b(?P<weak>answer|result|judge?ment|evaluation|assessment|conclusion|completeness|preciseness|precision"
-    r"|consistency|quality[ _]accuracy|accuracy)\b"
+    rf"(?i)(?P<strong>(?<![^\W_])(?:{any_of('verdict stated')})(?![^\W_])|{any_of('verdict abroad')})"
+    rf"|\b(?P<weak>{any_of('verdict loosely')})\b"
 )
 _RATED = re.compile(
     r"(?i)\b(?P<dimension>completeness|precis(?:eness|ion)|consistency|(?:quality[ _])?accuracy)\b"
@@ -155,30 +153,19 @@ _LINK = re.compile(
 _FILLER = re.compile(
     r"(?i)(?P<words>(?: [a-z_'()]{1,20}){1,7}?)(?:(?P<sign>\s?:)|(?: (?:is|be|as|at|to|of|with|an?)){0,2})\s?(?=\(?\d)"
 )
-_TURNS_SENSE = re.compile(
-    r"(?i)\b(?:not|cannot|never|from|ranges?|scale|between|if|for each|whether|either|only|criteri\w*|means"
-    r"|system)\b|n't"
-)
+_TURNS_SENSE = re.compile(rf"(?i)\b(?:{any_of('verdict turned')})\b|n't")
 _SCALE_BEFORE = re.compile(r"\b(?:max(?:imum)?|min(?:imum)?|possible|highest|lowest|full|top|perfect|best)[ _]\Z")
 _SCALE_AFTER = re.compile(r"[\s_](?:range|scale|scheme|system|criteri|rubric|guide|definition|option|level|between)")
 _NEGATED = re.compile(
     r"(?:\b(?:not|cannot|never|without|rather than|instead of|neither|nor|avoid|if|between)\b|n't|n’t)[^.!?\n:;]{0,40}$"
 )
 _ASKED = re.compile(r"\b(?:please|must|only|format|provide|respond with|reply with|output)\b[^.!?\n]{0,60}$|\brate $")
-_NO_VALUE = re.compile(
-    r"(?i)\(?(?:[<>≥≤≈~]|(?:n/?a|none|null|nan|unknown|undefined|undetermined|unable|cannot"
-    r"|not (?:applicable|available|given|sure)|between|at least|at most|less than|more than|around|approximately|about"
-    r"|nearly|almost|three|four|five|ten)\b)"
-)
+_NO_VALUE = re.compile(rf"(?i)\(?(?:[<>≥≤≈~]|(?:{any_of('verdict none')})\b)")
 _LIST_ITEM = re.compile(r"\s*\d+[.)][ \t]\S")
 _CRITERION_HEADINGS = re.compile(r"\bscore\s?:?\s?(\d)\)?\s?(?::|-\s|\()", re.IGNORECASE)
 _VERB = re.compile(
-    r"(?i)\b(?:giv(?:e|en|es|ing)|gave|rat(?:e|ed|es|ing)|assign(?:ed|s|ing)?|award(?:ed|s|ing)?|deserv(?:e|es|ed|ing)"
-    r"|earn(?:s|ed)?|merits?|warrants?|receiv(?:e|es|ed)|gets?|choose|select|mark(?:ed)?"
-    r"|settl(?:e|ed|ing)|land(?:ed|ing)?|go(?:ing)? with|stay(?:ing)?|put)"
-    r"(?: (?!not\b|never\b|between\b|from\b)[a-z'’]{1,20}){0,5}?\s?:? "
-    r"(?:an? |at |on |for )?(?=\(?\d|(?:zero|one|two)\b)"
-    r"|[给打评得](?:出|为|了)?\s?(?=\d|[零一二两])"
+    rf"(?i)\b(?:{any_of('verdict given')})(?: (?!not\b|never\b|between\b|from\b)[a-z'’]{{1,20}}){{0,5}}?\s?:? "
+    r"(?:an? |at |on |for )?(?=\(?\d|(?:zero|one|two)\b)|[给打评得](?:出|为|了)?\s?(?=\d|[零一二两])"
 )
 _FRACTION = re.compile(r"(?<![\w./])(?=\d{1,20}(?:[.,]\d{1,20})?\s?(?:/|(?:points? )?out of)\s?2(?![\w/]|[.,]\d))")
 _OPENING = re.compile(r"\(?(?P<score>[012])\)?\s?(?::|-(?!\d)|\(|,(?!\s?\d))\s?(?=[A-Za-z])")
@@ -192,38 +179,19 @@ _LONGEST_BARE = 60
 _VERDICT_PLACE = re.compile(
     r"(?:\A|[\n.!?。;|]|[,:] (?=so |thus |hence |therefore )|\d (?=no |sorry|wait|oops)"
     r"|\d ?[:-] ?(?=revised|corrected|final|now))[\s>•#|*()\d.:-]*"
-    r"(?:(?:no|sorry|wait|oops|so|thus|hence|therefore|then|my|the|our|your|final|overall|updated|revised|new"
-    r"|correct(?:ed|ion)|initial|total|assigned|answer|verdict|result|conclusion|decision|evaluation|assessment"
-    r"|assistant|judge(?:'?s)?|edit|is|completeness|preciseness|precision|consistency|quality|accuracy|最终|总|総合"
-    r"|최종)[\s:,_()-]*){0,5}\Z"
+    rf"(?:(?:{any_of('verdict before')})[\s:,_()-]*){{0,5}}\Z"
 )
 # Before a score that is not given here: what it would need, what somebody else gave or asks for.
-_OTHERS = re.compile(
-    r"(?i)\b(?:to (?:reach|get|earn|merit|deserve|receive|obtain|achieve|attain|award|be)|reach(?:es|ing)?|needed"
-    r"|required|for a|for the|previous|earlier|another|other|grader|reviewer|draft|asks?|asked|asking"
-    r"|claim(?:s|ed|ing)?|request(?:s|ed|ing)?|instruct\w*|demands?|demanded|embedded|ignor\w*|says?|states?|stated"
-    r"|please|you (?:should|must|need|can|may|are to)|your \w+ (?:should|must|will|has to|needs to) be"
-    r"|wants?|tells?|told|tempting|tempted|why|instead of|rather than|above|below|beyond|than|short of|if)\b"
-)
+_OTHERS = re.compile(rf"(?i)\b(?:{any_of('verdict others')})\b")
 _SUPPOSED = re.compile(
     r"(?i)\b(?:with|had|were|unless|once|when|should the)\b[^.!?\n]*\b(?:would|could|might) (?!give|rate|say)"
 )
 # Behind it: 'score 2 was not given', 'a score of 2 would need ...'.
-_WOULD = re.compile(
-    r"(?i)[)'\"]?,?\s?(?:would|could|might|can(?:not|'t)?|may|was not|wasn't|is not|isn't|were not|needs?|requires?"
-    r"|means?|seems?|looks?|that\b|which\b)\b"
-)
-_CORRECTED = re.compile(
-    r"(?i)\b(?:take (?:that|this|it) back|on (?:second thought|reflection)|correction|i was wrong"
-    r"|chang(?:e|ing) (?:my|the) (?:score|verdict)|let me (?:correct|revise))\b"
-)
+_WOULD = re.compile(rf"(?i)[)'\"]?,?\s?(?:{any_of('verdict would')})\b")
+_CORRECTED = re.compile(rf"(?i)\b(?:{any_of('verdict corrected')})\b")
 _HEADING = re.compile(r"\)?\s{0,3}(?:-\s|:\s|\()")
 _CONDITION = re.compile(r"(?i)\s?(?:points?\s)?(?:if|when|where|for (?:each|every|any))\b")
-_CONCLUDES = re.compile(
-    r"(?i)\b(?:so|therefore|thus|hence|final\w*|overall|but|however|yet|settle\w*|instead|correct\w*|revis\w*|wait"
-    r"|on (?:second thought|reflection)|actually|changed?"
-    r"|i(?:'d| would| will|'ll)? (?:give|rate|assign|choose|settle|go|score))\b"
-)
+_CONCLUDES = re.compile(rf"(?i)\b(?:{any_of('verdict concludes')})\b")
 # A verdict in words: 'so 1 it is', 'clearly a two', 'full marks'.
 _SPOKEN = re.compile(
     r"(?i)\b(?:(?P<it>[012]|zero|one|two) it is\b"
