@@ -78,7 +78,7 @@ setup(
     package_data={
         "medqbench_vlmeval": ["py.typed"],
         "medqbench_vlmeval.answers": ["*.json"],
-        "medqbench_vlmeval.baselines": ["reference.json", "faults.txt"],
+        "medqbench_vlmeval.baselines": ["*.json", "faults.txt"],
         "medqbench_vlmeval.cli": ["run_help.txt"],
         "medqbench_vlmeval.data": ["*.json", "mini/*", "mini/images/*", "published/*"],
         "medqbench_vlmeval.judge": ["*.json", "templates/*"],

@@ -93,37 +93,14 @@ def _faults() -> dict[str, Fault]:
 
 FAULTS: Mapping[str, Fault] = _faults()
 
-_MODALITIES = {
-    "CT": re.compile(r"\b(CT|computed tomograph)", re.IGNORECASE),
-    "MRI": re.compile(r"\b(MRI?|magnetic resonance)\b", re.IGNORECASE),
-    "Histopathology": re.compile(r"histo|patholog(y|ical) (image|slide)|microscop|tissue section", re.IGNORECASE),
-    "Endoscopy": re.compile(r"endoscop|colonoscop", re.IGNORECASE),
-    "Fundus": re.compile(r"fundus|retina", re.IGNORECASE),
-    "X-ray": re.compile(r"x-?\s?ray|radiograph|mammogra", re.IGNORECASE),
-    "Ultrasound": re.compile(r"ultraso|sonogra|echocardio", re.IGNORECASE),
-}
-
-_CLEAN = re.compile(
-    r"\b(no|none|free of|without|absen\w+|normal|undegraded)\b"
-    r".*(degrad|artifact|artefact|distort|problem|issue|defect|visible)"
-    r"|^\s*(none|normal|no)\s*\.?\s*$",
-    re.IGNORECASE,
+# By modality the words that name it, what a picture is called and what is looked for in it; words of questions and
+# options; places on the scale from undegraded (0) to useless (2), of which the first that a text names counts.
+_WORDS = json.loads((files(__package__) / "words.json").read_text(encoding="utf-8"))
+_MODALITIES = {name: re.compile(of["named"], re.IGNORECASE) for name, of in _WORDS["modalities"].items()}
+_CLEAN, _NEGATED, _PRAISE = (
+    re.compile(_WORDS[what], re.IGNORECASE) for what in ("says clean", "asks for absence", "praises")
 )
-_NEGATED = re.compile(r"\b(free (of|from)|without|lacks?|absen(t|ce)|unaffected)\b", re.IGNORECASE)
-_PRAISE = re.compile(
-    r"\b(good|adequate|sufficient|acceptable|clear|sharp|well|uniform|even|homogeneous|diagnostic|high.quality|properly)\b",
-    re.IGNORECASE,
-)
-
-# Places on the scale from undegraded (0) to useless (2); the first pattern that matches counts.
-_LEVELS: Sequence[tuple[float, re.Pattern[str]]] = tuple(
-    (level, re.compile(pattern, re.IGNORECASE))
-    for level, pattern in (
-        (2.0, r"\b(reject|severe|poor|bad|unusable|heav\w+|strong\w*|extreme\w*|unacceptable|very (low|dark))\b"),
-        (1.0, r"\b(usable|mild|moderate\w*|slight\w*|fair|acceptable|medium|average|minor|some)\b"),
-        (0.0, r"\b(good|excellent|none|no|not|absent|normal|perfect|clear|high|sharp)\b"),
-    )
-)
+_LEVELS = [(float(level), re.compile(words, re.IGNORECASE)) for level, words in _WORDS["levels"]]
 
 
 def modality_in(text: str) -> str | None:
@@ -146,16 +123,6 @@ def level_of(text: str) -> float | None:
 
 _LEVEL_WORDS = ("good", "usable", "reject")
 _GRADE_WORDS = ("no", "mild", "severe")
-# What a picture is called, and what is looked for in it.
-_NOUNS = {
-    "CT": ("CT slice", "tissue contrast and edges"),
-    "MRI": ("MRI slice", "tissue contrast and edges"),
-    "Histopathology": ("histopathology image", "nuclei and tissue structure"),
-    "Endoscopy": ("endoscopy image", "folds and vessels"),
-    "Fundus": ("fundus photograph", "vessels and the optic disc"),
-    "X-ray": ("radiograph", "bone edges and soft tissue"),
-    "Ultrasound": ("ultrasound image", "tissue borders and echo texture"),
-}
 
 
 @dataclass(frozen=True)
@@ -279,7 +246,7 @@ def _sentence(finding: Finding, subject: str) -> str:
 def describe(finding: Finding) -> str:
     """Three sentences that end with the quality level."""
     stage = _stage(finding)
-    noun, detail = _NOUNS[finding.modality]
+    noun, detail = (_WORDS["modalities"][finding.modality][name] for name in ("noun", "detail"))
     effect = (
         f"The {detail} can be assessed well.",
         f"Fine detail is slightly impaired, while {detail} can still be assessed.",
@@ -293,7 +260,7 @@ def compare(first: Finding, second: Finding) -> str:
     better, worse = ("first", "second") if first.badness() <= second.badness() else ("second", "first")
     return (
         f"{_sentence(first, 'The first image')} {_sentence(second, 'The second image')} "
-        f"The degradation impairs {_NOUNS[first.modality][1]} more in the {worse} image. "
+        f"The degradation impairs {_WORDS['modalities'][first.modality]['detail']} more in the {worse} image. "
         f"Overall, the {better} image is of higher quality."
     )
 
