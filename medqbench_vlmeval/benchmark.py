@@ -1,7 +1,5 @@
-"""All that is known of MedQ-Bench and its sibling MedQ-Deg: tasks, splits, dataset names, dimensions, axes, tables.
-
-The published rows stand beside a user's own numbers as reference. Own numbers never enter their files.
-"""
+"""All that is known of MedQ-Bench and its sibling MedQ-Deg: tasks, splits, dataset names, dimensions, axes, tables. The
+published rows stand beside a user's own numbers as reference. Own numbers never enter their files."""
 
 from __future__ import annotations
 

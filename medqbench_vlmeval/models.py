@@ -1,7 +1,5 @@
-"""Models of the published tables, and what models of the kit take: keys, endpoints, GPU memory, weights.
-
-All of it is read from ``data/published/models.json``. Keys and addresses come from the environment alone.
-"""
+"""Models of the published tables, and what models of the kit take: keys, endpoints, GPU memory, weights. All of it is
+read from ``data/published/models.json``. Keys and addresses come from the environment alone."""
 
 from __future__ import annotations
 

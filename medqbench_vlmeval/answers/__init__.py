@@ -1,9 +1,7 @@
-"""Replies -> option letters, and descriptions -> conclusions and quality attributes.
-
-A reply is made plain (:mod:`.plain`), and ordered, named rules (:mod:`.choice`) look for the answer that was given.
-A rule that is not sure answers nothing: a letter is recorded only where a careful reader would record it. So it is
-with the confidence that a reply states (:mod:`.confidence`).
-"""
+"""Replies -> option letters, and descriptions -> conclusions and quality attributes. A reply is made plain
+(:mod:`.plain`), and ordered, named rules (:mod:`.choice`) look for the answer that was given. A rule that is not sure
+answers nothing: a letter is recorded only where a careful reader would record it. So it is with the confidence that a
+reply states (:mod:`.confidence`)."""
 
 from __future__ import annotations
 

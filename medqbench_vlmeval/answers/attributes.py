@@ -1,9 +1,6 @@
-"""Quality attributes of medical images and how free text speaks of them.
-
-Each attribute has words for its bad side ('noisy'), its good side ('sharp') and neutral nouns ('contrast'), which
-take their side from a quality word nearby ('poor contrast'). The attributes follow the degradations that the
-benchmark names for its five modalities.
-"""
+"""Quality attributes of medical images and how free text speaks of them. Each attribute has words for its bad side
+('noisy'), its good side ('sharp') and neutral nouns ('contrast'), which take their side from a quality word nearby
+('poor contrast'). The attributes follow the degradations that the benchmark names for its five modalities."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""A reply -> its option letter, by ordered, named rules.
-
-The reply's own turn is made plain (:mod:`.plain`), repetitions of the options are taken out (:mod:`.lists`), and the
-rules are asked in order; the first one with a reading decides. A reading without a letter (two answers, a refusal)
-decides as well: what comes after it in the order is weaker evidence and must not overrule a reader's 'cannot tell'.
-"""
+"""A reply -> its option letter, by ordered, named rules. The reply's own turn is made plain (:mod:`.plain`),
+repetitions of the options are taken out (:mod:`.lists`), and the rules are asked in order; the first one with a reading
+decides. A reading without a letter (two answers, a refusal) decides as well: what comes after it in the order is weaker
+evidence and must not overrule a reader's 'cannot tell'."""
 
 from __future__ import annotations
 

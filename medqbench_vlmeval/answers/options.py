@@ -1,8 +1,6 @@
-"""The options of a question, compiled once, and the answer that stands at a place of a reply.
-
-:func:`option_set` compiles how the options' texts are spelled in replies. :func:`answer_at` reads what stands where an
-answer is expected, after 'Answer:' or in a box; :func:`read_whole` reads a text that is nothing but an answer.
-"""
+"""The options of a question, compiled once, and the answer that stands at a place of a reply. :func:`option_set`
+compiles how the options' texts are spelled in replies. :func:`answer_at` reads what stands where an answer is expected,
+after 'Answer:' or in a box; :func:`read_whole` reads a text that is nothing but an answer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""MedQ-Chance: a seeded guess. It fixes what a score without any look at the image is worth.
-
-:func:`read_message` reads what a model is given (the image paths and the prompt text, nothing else) for both baselines.
-"""
+"""MedQ-Chance: a seeded guess. It fixes what a score without any look at the image is worth. :func:`read_message` reads
+what a model is given (the image paths and the prompt text, nothing else) for both baselines."""
 
 from __future__ import annotations
 

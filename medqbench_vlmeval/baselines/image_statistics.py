@@ -1,8 +1,6 @@
-"""Classical image statistics: what MedQ-Classical knows of a picture. Pixels in, a named vector of floats out.
-
-Each statistic is a textbook measure of one kind of fault, without a reference (its source stands beside it);
-logarithms keep skewed ones near normal. All are computed on a picture of at most 320 pixels a side with values 0-1.
-"""
+"""Classical image statistics: what MedQ-Classical knows of a picture. Pixels in, a named vector of floats out. Each
+statistic is a textbook measure of one kind of fault, without a reference (its source stands beside it); logarithms keep
+skewed ones near normal. All are computed on a picture of at most 320 pixels a side with values 0-1."""
 
 from __future__ import annotations
 

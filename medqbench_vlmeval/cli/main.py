@@ -1,8 +1,6 @@
-"""``medqbench``: entry point, error handling and the tree of commands.
-
-Commands import what they need when they are called, so that ``medqbench --help`` and every command but a run
-start without torch, the kit, pandas or the judge's client.
-"""
+"""``medqbench``: entry point, error handling and the tree of commands. Commands import what they need when they are
+called, so that ``medqbench --help`` and every command but a run start without torch, the kit, pandas or the judge's
+client."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""``medqbench synth``: a MedQ-style benchmark from a user's own images.
-
-``medqbench synth IMAGES --out DIR`` makes a set; the other commands of the group stand behind ``synth`` by their names.
-"""
+"""``medqbench synth``: a MedQ-style benchmark from a user's own images. ``medqbench synth IMAGES --out DIR`` makes a
+set; the other commands of the group stand behind ``synth`` by their names."""
 
 from __future__ import annotations
 

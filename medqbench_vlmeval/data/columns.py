@@ -1,11 +1,8 @@
-"""Which column of a file holds which meaning, and which spelling of a value stands for which.
-
-The published files' columns are partly unknown, and users bring files of their own: a meaning is looked up in a
-table of accepted names, without regard to case, blanks, dashes and underscores, unless the user names its column; what
-was read, what was absent and what nobody claimed is kept for the results. Readers of values return None for what they
-do not understand. A severity in particular is read only where a word says it: a number, or two words that disagree,
-stay unknown.
-"""
+"""Which column of a file holds which meaning, and which spelling of a value stands for which. The published files'
+columns are partly unknown, and users bring files of their own: a meaning is looked up in a table of accepted names,
+without regard to case, blanks, dashes and underscores, unless the user names its column; what was read, what was absent
+and what nobody claimed is kept for the results. Readers of values return None for what they do not understand. A
+severity in particular is read only where a word says it: a number, or two words that disagree, stay unknown."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """Files of hub datasets on this machine: whole however often the line is cut, at a recorded commit, of recorded bytes.
-
 The hub's client (2.4) forgets what has come of a file when its process ends, and asks a hub that is not there for 20
-seconds. Here its plain download fills a file that is kept until it is whole. Its other way (xet) forgets too.
-"""
+seconds. Here its plain download fills a file that is kept until it is whole. Its other way (xet) forgets too."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Grey of more than 8 bits to the 8 bits that a model is shown, through a window that somebody stated; DICOM files.
-
-A window is stated by the row, by the DICOM file, or by the user for all images, in this order. Values below it are
-black, values above it white, none wraps round, and without a window only values are taken that fit 8 bits as they are.
-"""
+"""Grey of more than 8 bits to the 8 bits that a model is shown, through a window that somebody stated; DICOM files. A
+window is stated by the row, by the DICOM file, or by the user for all images, in this order. Values below it are black,
+values above it white, none wraps round, and without a window only values are taken that fit 8 bits as they are."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""What the cells of image columns hold, and the one walk over them for images' names and for their files.
-
-A cell holds base64, a path, a list of either, or the index of another row whose image it stands for; a pair has two
-columns or a list of two. :func:`row_names` reads names without opening anything: samples that share an image are
-not independent, and a result has to know them also where it is made from texts alone. :func:`row_files` finds,
-checks and stores the images while the file is being read; base64 leaves memory as soon as its image is stored.
-"""
+"""What the cells of image columns hold, and the one walk over them for images' names and for their files. A cell holds
+base64, a path, a list of either, or the index of another row whose image it stands for; a pair has two columns or a
+list of two. :func:`row_names` reads names without opening anything: samples that share an image are not independent,
+and a result has to know them also where it is made from texts alone. :func:`row_files` finds, checks and stores the
+images while the file is being read; base64 leaves memory as soon as its image is stored."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """What a stored image is: the bytes as they came where the kit shows them as they look, else a lossless copy in PNG.
-
 Turned by its EXIF tag, of several frames, deeper than 8 bits or a DICOM file: readers show such an image each in its
 own way, or not at all. It becomes the one picture that is meant, and a phrase says how. Deep grey is shown through a
-window that somebody stated, never through a guessed one.
-"""
+window that somebody stated, never through a guessed one."""
 
 from __future__ import annotations
 

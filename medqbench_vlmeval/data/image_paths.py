@@ -1,8 +1,6 @@
-"""The images that a data file names by path: files of its folder, else members of a zip archive beside it.
-
-A path is somebody else's text: it stays in the folder, and a member is read in memory under the name that a row asks
-for, so that whatever else an archive holds is never looked at.
-"""
+"""The images that a data file names by path: files of its folder, else members of a zip archive beside it. A path is
+somebody else's text: it stays in the folder, and a member is read in memory under the name that a row asks for, so that
+whatever else an archive holds is never looked at."""
 
 from __future__ import annotations
 

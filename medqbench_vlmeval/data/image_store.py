@@ -1,8 +1,6 @@
-"""Images under names made from their content.
-
-A changed data file can so never show an old image, two rows with the same image share one file, and processes that
-write the same image at once write the same bytes. Only what was decoded once as a whole image is stored.
-"""
+"""Images under names made from their content. A changed data file can so never show an old image, two rows with the
+same image share one file, and processes that write the same image at once write the same bytes. Only what was decoded
+once as a whole image is stored."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Names for a user's own sets: a folder of data files, as ``medqbench synth`` makes one, becomes ``--data NAME``.
-
-The names stand in one file of the user's settings (``benchmark.registry``); the files stay where they are.
-"""
+"""Names for a user's own sets: a folder of data files, as ``medqbench synth`` makes one, becomes ``--data NAME``. The
+names stand in one file of the user's settings (``benchmark.registry``); the files stay where they are."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """The second pass of a dataset (circular evaluation): the same questions with permuted options, the same pairs swapped.
-
 A permutation maps each place of the second pass to the place in the first pass that its content comes from: option
 letters for a question, '1' and '2' for the images of a pair. It is a derangement: no content stays at its place. So a
-model that goes by the place alone never gives the same answer twice, and the right answer's letter always changes.
-"""
+model that goes by the place alone never gives the same answer twice, and the right answer's letter always changes."""
 
 from __future__ import annotations
 

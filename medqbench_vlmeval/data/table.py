@@ -1,10 +1,8 @@
-"""A streaming reader for delimited files with very large cells.
-
-It reads what the csv module reads (the tests hold it against that module), but it works on bytes and yields a row
-as soon as it is complete: a file of base64 images is never in memory as a whole, no text is made of cells that nobody
-asks for (a third of the csv module's time on such a file), and the process-wide field limit of that module is left
-alone. A broken file is an error that names the place; nothing is repaired.
-"""
+"""A streaming reader for delimited files with very large cells. It reads what the csv module reads (the tests hold it
+against that module), but it works on bytes and yields a row as soon as it is complete: a file of base64 images is never
+in memory as a whole, no text is made of cells that nobody asks for (a third of the csv module's time on such a file),
+and the process-wide field limit of that module is left alone. A broken file is an error that names the place; nothing
+is repaired."""
 
 from __future__ import annotations
 

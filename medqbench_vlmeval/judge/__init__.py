@@ -1,7 +1,5 @@
-"""Models and rules that read replies: judges of reasoning replies, and extractors of option letters.
-
-Its names are imported on first use, since commands that judge nothing start without them.
-"""
+"""Models and rules that read replies: judges of reasoning replies, and extractors of option letters. Its names are
+imported on first use, since commands that judge nothing start without them."""
 
 from __future__ import annotations
 

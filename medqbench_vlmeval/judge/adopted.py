@@ -1,8 +1,6 @@
-"""Verdicts that a prediction file holds already: the kit's own classes write their judge's scores into it.
-
-They are taken as they are, and not paid for again. The kit keeps numbers and no reply, so that nobody can read again
-what it read: its parser takes 'Score: 10' for 1. A number that is no verdict (1.5) is left unscored, with that reason.
-"""
+"""Verdicts that a prediction file holds already: the kit's own classes write their judge's scores into it. They are
+taken as they are, and not paid for again. The kit keeps numbers and no reply, so that nobody can read again what it
+read: its parser takes 'Score: 10' for 1. A number that is no verdict (1.5) is left unscored, with that reason."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Judge calls: which ones some predictions take, under which key a reply is kept, and which verdicts it holds.
-
-All of it is pure: nothing here asks a judge or keeps anything. Verdicts are read from raw replies each time, whether
-they have just come or were kept long ago.
-"""
+"""Judge calls: which ones some predictions take, under which key a reply is kept, and which verdicts it holds. All of
+it is pure: nothing here asks a judge or keeps anything. Verdicts are read from raw replies each time, whether they have
+just come or were kept long ago."""
 
 from __future__ import annotations
 

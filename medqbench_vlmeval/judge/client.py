@@ -1,8 +1,6 @@
-"""Putting one question to a judge: the connection, the request, the reply, and what a failure means.
-
-A :class:`JudgeClient` asks once and says what came; retries, limits and the decision to stop belong to the engine. A
-failed call stops the run, or leaves one verdict unscored: it is never a number, and never shows a key.
-"""
+"""Putting one question to a judge: the connection, the request, the reply, and what a failure means. A
+:class:`JudgeClient` asks once and says what came; retries, limits and the decision to stop belong to the engine. A
+failed call stops the run, or leaves one verdict unscored: it is never a number, and never shows a key."""
 
 from __future__ import annotations
 

@@ -1,10 +1,7 @@
-"""What a server's answer to a chat completion request holds: a reply, or the failure that it stands for.
-
-Servers are only nearly compatible, and all of it is read with distrust, alike for live calls, the lines of a batch and
-the kit's clients. An answer of status 200 may be an error that names another status in its code or in words, an HTML
-page, or the events of a stream that nobody asked for. A reply that was cut off is marked so, and no verdict is read
-from it.
-"""
+"""What a server's answer to a chat completion request holds: a reply, or the failure that it stands for. Servers are
+only nearly compatible, and all of it is read with distrust, alike for live calls, the lines of a batch and the kit's
+clients. An answer of status 200 may be an error that names another status in its code or in words, an HTML page, or the
+events of a stream that nobody asked for. A reply that was cut off is marked so, and no verdict is read from it."""
 
 from __future__ import annotations
 

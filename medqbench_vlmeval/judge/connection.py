@@ -1,8 +1,6 @@
 """How a judge's server is reached: whose certificates are trusted, through which proxy, and why a connection failed.
-
 The variables are those that other clients know: ``SSL_CERT_FILE``, ``SSL_CERT_DIR``, ``HTTP_PROXY``, ``HTTPS_PROXY``,
-``ALL_PROXY`` and ``NO_PROXY``.
-"""
+``ALL_PROXY`` and ``NO_PROXY``."""
 
 from __future__ import annotations
 

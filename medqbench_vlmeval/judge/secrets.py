@@ -1,9 +1,6 @@
-"""Keeping keys out of texts and of logs, and showing settings and URLs without them.
-
-A :class:`Mask` knows secrets in the forms in which servers, shells and serialisers pass them on. While
-:func:`masked_logs` is entered, no record of any logger in this process shows one, whatever handler or formatter
-it goes to.
-"""
+"""Keeping keys out of texts and of logs, and showing settings and URLs without them. A :class:`Mask` knows secrets in
+the forms in which servers, shells and serialisers pass them on. While :func:`masked_logs` is entered, no record of any
+logger in this process shows one, whatever handler or formatter it goes to."""
 
 from __future__ import annotations
 

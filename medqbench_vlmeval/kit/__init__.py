@@ -1,8 +1,6 @@
-"""The only door to VLMEvalKit: nothing outside this room imports ``vlmeval`` or ``torch``.
-
-The kit's import turns certificate checks off for all of ``urllib`` in the process; whoever imports it here turns them
-on again with :func:`check_certificates`.
-"""
+"""The only door to VLMEvalKit: nothing outside this room imports ``vlmeval`` or ``torch``. The kit's import turns
+certificate checks off for all of ``urllib`` in the process; whoever imports it here turns them on again with
+:func:`check_certificates`."""
 
 import ssl
 import sys

@@ -1,9 +1,7 @@
-"""The five dataset classes that the kit runs.
-
-A class holds the samples of this package's own loader; ``data``, the frame that the kit reads, writes and reloads, is
-made from them. Prompts are built from the samples, and answers, options and references are taken from them again at
-evaluation, so that nothing that a prediction file's format does to a cell can change a score.
-"""
+"""The five dataset classes that the kit runs. A class holds the samples of this package's own loader; ``data``, the
+frame that the kit reads, writes and reloads, is made from them. Prompts are built from the samples, and answers,
+options and references are taken from them again at evaluation, so that nothing that a prediction file's format does to
+a cell can change a score."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""What a run of the kit must not leak: keys in logs, status files and the terminal.
-
-The kit writes its command line and its judge's settings into files, and some of its clients log their key. Here all
-secrets that are known (options, environment, ``.env``) are masked, then what stands behind a name like 'key'.
-"""
+"""What a run of the kit must not leak: keys in logs, status files and the terminal. The kit writes its command line and
+its judge's settings into files, and some of its clients log their key. Here all secrets that are known (options,
+environment, ``.env``) are masked, then what stands behind a name like 'key'."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""Models that the kit's own ``build_judge`` makes, as judges of ours (``--judge kit:NAME``).
-
-The kit's client decides what NAME means, where it is served and which variable holds its key; retries, limits and the
-decision to stop are the engine's. One attempt is the model's own ``generate_inner``: ``generate`` sleeps before each
-call, takes texts for files, and tells a failure by a sentence in the place of the reply.
-"""
+"""Models that the kit's own ``build_judge`` makes, as judges of ours (``--judge kit:NAME``). The kit's client decides
+what NAME means, where it is served and which variable holds its key; retries, limits and the decision to stop are the
+engine's. One attempt is the model's own ``generate_inner``: ``generate`` sleeps before each call, takes texts for
+files, and tells a failure by a sentence in the place of the reply."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""Whether a run's models can be had and called at all, and why a call failed.
-
-Before a run, weights are looked for before anything heavy is imported, and a served model is built as the run will
-build it and put one short question. What would fail every call stops the run. During a run, what failed by the kit's
-own terms begins with the sentence by which it knows what to ask again, and goes on with the server's reason without
-keys. The kit itself writes no reason, and some of its classes hand on an error's words, or none, as the reply.
-"""
+"""Whether a run's models can be had and called at all, and why a call failed. Before a run, weights are looked for
+before anything heavy is imported, and a served model is built as the run will build it and put one short question. What
+would fail every call stops the run. During a run, what failed by the kit's own terms begins with the sentence by which
+it knows what to ask again, and goes on with the server's reason without keys. The kit itself writes no reason, and some
+of its classes hand on an error's words, or none, as the reply."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""The options of a run: this package's own, those of the kit's that a run has to know, and keys.
-
-Our own options travel to our dataset classes in the environment, wherever the kit makes them. Keys do so too, since the
-kit writes its command line into files.
-"""
+"""The options of a run: this package's own, those of the kit's that a run has to know, and keys. Our own options travel
+to our dataset classes in the environment, wherever the kit makes them. Keys do so too, since the kit writes its command
+line into files."""
 
 from __future__ import annotations
 

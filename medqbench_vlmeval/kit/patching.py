@@ -1,9 +1,7 @@
 """Patches of VLMEvalKit: the unified diffs of ``patches/``, applied to and taken back from a kit's own files.
-
 ``NAME.patch`` is a change, ``NAME.KITS.patch`` the same for kits whose lines differ. A hunk counts where its lines
 stand exactly once in a file, wherever that is; what is not known is left alone. The state is read off the files: what
-was killed half way is finished or taken back by the next call. All files are changed or none.
-"""
+was killed half way is finished or taken back by the next call. All files are changed or none."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""``--robustness`` of a run: each dataset in a second pass, with its options permuted or its images swapped.
-
-The second pass is a dataset of its own for the kit, named ``DATASET_robustness``, behind the official one. It is
-evaluated by joining its predictions with those of the first pass, which lie in the same run's folder.
-"""
+"""``--robustness`` of a run: each dataset in a second pass, with its options permuted or its images swapped. The second
+pass is a dataset of its own for the kit, named ``DATASET_robustness``, behind the official one. It is evaluated by
+joining its predictions with those of the first pass, which lie in the same run's folder."""
 
 from __future__ import annotations
 

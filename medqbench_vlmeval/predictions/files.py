@@ -1,8 +1,5 @@
-"""One prediction file, whatever its format, as a table of texts.
-
-Nothing is guessed from a cell: 'None', 'nan' and 'NA' are texts that a model may have written, an empty cell is
-an empty text, and numbers are what the file spells.
-"""
+"""One prediction file, whatever its format, as a table of texts. Nothing is guessed from a cell: 'None', 'nan' and 'NA'
+are texts that a model may have written, an empty cell is an empty text, and numbers are what the file spells."""
 
 from __future__ import annotations
 

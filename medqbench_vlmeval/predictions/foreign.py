@@ -1,9 +1,7 @@
-"""What other programs leave of a run: the kit's own classes beside their prediction files, lmms-eval in its logs.
-
-The kit writes its numbers into ``{stem}_score.json`` and ``status.json``; the latter names the judge, too. lmms-eval's
+"""What other programs leave of a run: the kit's own classes beside their prediction files, lmms-eval in its logs. The
+kit writes its numbers into ``{stem}_score.json`` and ``status.json``; the latter names the judge, too. lmms-eval's
 ``{date}_samples_{task}.jsonl`` holds a line a sample: up to 0.3 with the data's row (``doc``), from 0.5 on with the
-prompt (``input``) and the row's number (``doc_id``) alone. ``{date}_results.json`` beside it names the model.
-"""
+prompt (``input``) and the row's number (``doc_id``) alone. ``{date}_results.json`` beside it names the model."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Prompt styles: what is said to a model beside the image, chosen by name.
-
-'official' is the benchmark's own wording and the only one whose results stand beside published ones. 'letter',
-'reasoning' and 'confidence' are this package's: they need no kit and show how much of a score is due to the wording.
-"""
+"""Prompt styles: what is said to a model beside the image, chosen by name. 'official' is the benchmark's own wording
+and the only one whose results stand beside published ones. 'letter', 'reasoning' and 'confidence' are this package's:
+they need no kit and show how much of a score is due to the wording."""
 
 from __future__ import annotations
 

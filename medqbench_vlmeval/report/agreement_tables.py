@@ -1,7 +1,5 @@
 """Agreement of a judge with people as tables: dimension by dimension, rater by rater, by group, and where they differ.
-
-Each table is defined once; the terminal and the workbook ``agreement.xlsx`` show it.
-"""
+Each table is defined once; the terminal and the workbook ``agreement.xlsx`` show it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """The native charts of a workbook: beside the published rows, by question type or dimension, modality, severity.
-
 Whatever one shows is a cell of the sheet :data:`CHART_DATA`. A run has the colour that it has everywhere; published
-rows are grey, and people dark grey.
-"""
+rows are grey, and people dark grey."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Tables on the sheets of a workbook, written with XlsxWriter.
-
-Text is written as text whatever it looks like. A format is made once a workbook. Heads stand as their columns do,
-numbers to the right, intervals in grey; columns are as wide as what they hold, rows as high as their wrapped texts.
-"""
+"""Tables on the sheets of a workbook, written with XlsxWriter. Text is written as text whatever it looks like. A format
+is made once a workbook. Heads stand as their columns do, numbers to the right, intervals in grey; columns are as wide
+as what they hold, rows as high as their wrapped texts."""
 
 from __future__ import annotations
 

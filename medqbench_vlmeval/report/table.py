@@ -1,8 +1,6 @@
-"""What is shown, apart from who shows it: a :class:`Table` of typed cells.
-
-Terminal, sheet, Markdown, LaTeX, CSV and HTML write the table that they are given and know nothing of runs. A column's
-kind decides digits, alignment and number format, and which of its cells' interval and count stand beside them.
-"""
+"""What is shown, apart from who shows it: a :class:`Table` of typed cells. Terminal, sheet, Markdown, LaTeX, CSV and
+HTML write the table that they are given and know nothing of runs. A column's kind decides digits, alignment and number
+format, and which of its cells' interval and count stand beside them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Text made harmless for the place where it is shown, and tables as Markdown, LaTeX and HTML.
-
-What has to be changed is changed visibly, and the result files keep the whole text.
-"""
+"""Text made harmless for the place where it is shown, and tables as Markdown, LaTeX and HTML. What has to be changed is
+changed visibly, and the result files keep the whole text."""
 
 from __future__ import annotations
 

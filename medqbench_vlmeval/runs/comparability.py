@@ -1,8 +1,6 @@
-"""Whether a result may be ranked with the published rows: what contradicts it, and what is not on record.
-
-A record is what the prediction file's own columns say, which this package's dataset classes write beside each reply;
-what the caller of a scoring believes is none.
-"""
+"""Whether a result may be ranked with the published rows: what contradicts it, and what is not on record. A record is
+what the prediction file's own columns say, which this package's dataset classes write beside each reply; what the
+caller of a scoring believes is none."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""The only reader and writer of result files.
-
-A scored run is named by its score, its samples, its workbook or its prediction file, runs by a folder above them or a
-glob. Both result files are read and held against each other, so that a run is whole: a score without its samples, a
-file that was cut short or edited by hand, or the samples of another evaluation is refused in one sentence. Writing goes
-the way that loses nothing: results that were paid for move into ``previous/`` first, the samples come before the score.
-"""
+"""The only reader and writer of result files. A scored run is named by its score, its samples, its workbook or its
+prediction file, runs by a folder above them or a glob. Both result files are read and held against each other, so that
+a run is whole: a score without its samples, a file that was cut short or edited by hand, or the samples of another
+evaluation is refused in one sentence. Writing goes the way that loses nothing: results that were paid for move into
+``previous/`` first, the samples come before the score."""
 
 from __future__ import annotations
 

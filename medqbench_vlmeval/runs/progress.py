@@ -1,9 +1,7 @@
-"""How far a run is: a small file beside its predictions, ``{stem}_progress.json``, that the viewer reads.
-
-It is replaced whole, at most once a second between two stages, and taken away when the results are there. Whatever
-writes it may end at any moment, so a file may outlive its process: :func:`is_running` tells. A file that cannot be
-written stops no run.
-"""
+"""How far a run is: a small file beside its predictions, ``{stem}_progress.json``, that the viewer reads. It is
+replaced whole, at most once a second between two stages, and taken away when the results are there. Whatever writes it
+may end at any moment, so a file may outlive its process: :func:`is_running` tells. A file that cannot be written stops
+no run."""
 
 from __future__ import annotations
 

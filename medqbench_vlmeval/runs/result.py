@@ -1,10 +1,7 @@
-"""The schema of ``_score.json`` and ``_samples.jsonl``: where results become JSON and JSON becomes results.
-
-The files keep the names that users rely on (``Overall``, ``Yes-or-No``, ``NoReference``, ...); the package works with
-the records of ``types``. Reading first brings the file's names into the records' shape and then lets pydantic check
-every value, so that a file that was edited by hand fails here, once, in one sentence. Names that no record knows are
-ignored.
-"""
+"""The schema of ``_score.json`` and ``_samples.jsonl``: where results become JSON and JSON becomes results. The files
+keep the names that users rely on (``Overall``, ``Yes-or-No``, ``NoReference``, ...); the package works with the records
+of ``types``. Reading first brings the file's names into the records' shape and then lets pydantic check every value, so
+that a file that was edited by hand fails here, once, in one sentence. Names that no record knows are ignored."""
 
 from __future__ import annotations
 

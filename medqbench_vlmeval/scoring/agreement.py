@@ -1,8 +1,6 @@
 """How well scores on the same samples agree: a judge with people, its rounds, judges of a panel, stated conclusions.
-
-Scores lie on the scale 0-2. They may lie between its marks: the mean of a judge's rounds, the median of a panel or
-of several raters. For whole numbers every statistic here is the usual one.
-"""
+Scores lie on the scale 0-2. They may lie between its marks: the mean of a judge's rounds, the median of a panel or of
+several raters. For whole numbers every statistic here is the usual one."""
 
 from __future__ import annotations
 

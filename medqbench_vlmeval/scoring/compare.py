@@ -1,9 +1,7 @@
-"""Compare runs on the same samples: paired differences, intervals, tests, a ranking, minimum detectable effects.
-
-A difference is always that of the first run less that of the second: above 0 the first is better. Perception is in
-percent (0-100) and percentage points, a reasoning dimension in points of 0-2, and the sum of the four in points of
-0-8. The numbers of a pair are over the samples that both have, and differ from each run's own where the runs do.
-"""
+"""Compare runs on the same samples: paired differences, intervals, tests, a ranking, minimum detectable effects. A
+difference is always that of the first run less that of the second: above 0 the first is better. Perception is in
+percent (0-100) and percentage points, a reasoning dimension in points of 0-2, and the sum of the four in points of 0-8.
+The numbers of a pair are over the samples that both have, and differ from each run's own where the runs do."""
 
 from __future__ import annotations
 

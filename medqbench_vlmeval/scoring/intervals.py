@@ -1,7 +1,5 @@
 """Confidence intervals: for shares, for means of samples that may share an image, and by the bootstrap for the rest.
-
-Samples that share an image are not independent: they are taken together as one cluster, whose sums count.
-"""
+Samples that share an image are not independent: they are taken together as one cluster, whose sums count."""
 
 from __future__ import annotations
 

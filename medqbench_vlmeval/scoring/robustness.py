@@ -1,9 +1,7 @@
 """How far answers depend on order alone: the same questions asked twice, with options permuted or images swapped.
-
 Debiased accuracy is the mean over both orders, which a preference for a place cannot raise: of two orders a letter is
 right in one at most (P. Pezeshkpour and E. Hruschka, Findings of NAACL 2024, on options; L. Zheng et al., NeurIPS 2023,
-section 3.4, on swapping the sides of a comparison).
-"""
+section 3.4, on swapping the sides of a comparison)."""
 
 from __future__ import annotations
 

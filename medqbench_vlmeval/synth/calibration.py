@@ -1,9 +1,7 @@
-"""What 'mild' and 'severe' are to readers: strengths between and beyond the catalogue's, and thresholds from ratings.
-
-A position is a strength on the logarithmic scale on which 0 is the catalogue's 'mild' and 1 its 'severe'; 0.5 is
+"""What 'mild' and 'severe' are to readers: strengths between and beyond the catalogue's, and thresholds from ratings. A
+position is a strength on the logarithmic scale on which 0 is the catalogue's 'mild' and 1 its 'severe'; 0.5 is
 'moderate'. Readers' ratings of pictures at many positions give two thresholds, where 'good' turns to 'usable' and
-'usable' to 'reject'.
-"""
+'usable' to 'reject'."""
 
 from __future__ import annotations
 

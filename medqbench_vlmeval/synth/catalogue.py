@@ -1,9 +1,7 @@
 """The catalogue: what is looked for in each modality, and degradations with their words; and what is planned of them.
-
 It is read from ``catalogue.json``. Parameters are physical and carry their unit in the function that takes them (see
-its docstring). 'mild' is meant to be seen by an expert and to leave the picture usable, 'severe' to make it useless
-for diagnosis.
-"""
+its docstring). 'mild' is meant to be seen by an expert and to leave the picture usable, 'severe' to make it useless for
+diagnosis."""
 
 from __future__ import annotations
 

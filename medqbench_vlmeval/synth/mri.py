@@ -1,8 +1,6 @@
-"""MRI degradations, simulated where they arise: in k-space, or in the receiver.
-
-The picture is taken as the magnitude of a real object; ``K = FFT2(image)`` with rows as the phase-encoding
-direction (one k-space row a readout). Reconstruction is the magnitude of the inverse transform.
-"""
+"""MRI degradations, simulated where they arise: in k-space, or in the receiver. The picture is taken as the magnitude
+of a real object; ``K = FFT2(image)`` with rows as the phase-encoding direction (one k-space row a readout).
+Reconstruction is the magnitude of the inverse transform."""
 
 from __future__ import annotations
 

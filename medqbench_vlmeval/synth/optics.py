@@ -1,8 +1,6 @@
-"""Degradations of any instrument with optics and a sensor, on linear light before the display's gamma.
-
-Those of an endoscope's view are in :mod:`endoscopy`, those of a slide in :mod:`slides`, those of scanners in :mod:`ct`
-and :mod:`mri`.
-"""
+"""Degradations of any instrument with optics and a sensor, on linear light before the display's gamma. Those of an
+endoscope's view are in :mod:`endoscopy`, those of a slide in :mod:`slides`, those of scanners in :mod:`ct` and
+:mod:`mri`."""
 
 from __future__ import annotations
 

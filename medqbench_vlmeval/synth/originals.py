@@ -1,10 +1,8 @@
-"""A user's own images as the simulator's source pictures: PNG, JPEG, TIFF and their like, DICOM, and NIfTI slices.
-
-Of a DICOM header only modality, pixel spacing and window go into a picture; no value of a tag stands in any message.
-A source's key and origin are a hash of its pixels, so that they are the same on every machine and tell no name. Paths,
+"""A user's own images as the simulator's source pictures: PNG, JPEG, TIFF and their like, DICOM, and NIfTI slices. Of a
+DICOM header only modality, pixel spacing and window go into a picture; no value of a tag stands in any message. A
+source's key and origin are a hash of its pixels, so that they are the same on every machine and tell no name. Paths,
 which may hold a patient's name, are in :class:`Original`, :class:`Skipped` and ``Source.load``: for the user's screen
-and private files, never for what is handed on.
-"""
+and private files, never for what is handed on."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""One frame of a user's image file as pixels: PNG, JPEG, TIFF and their like, DICOM, NIfTI slices.
-
-Files are told by their first bytes (NIfTI by its name). What a header announces is checked before pixels are decoded.
-Of a DICOM header, modality, pixel pitch and window are read, and what tells of text in the image; notes and errors
-hold no value of a tag. Deep grey whose window nobody states is shown between its percentiles, and a note says so.
-"""
+"""One frame of a user's image file as pixels: PNG, JPEG, TIFF and their like, DICOM, NIfTI slices. Files are told by
+their first bytes (NIfTI by its name). What a header announces is checked before pixels are decoded. Of a DICOM header,
+modality, pixel pitch and window are read, and what tells of text in the image; notes and errors hold no value of a tag.
+Deep grey whose window nobody states is shown between its percentiles, and a note says so."""
 
 from __future__ import annotations
 

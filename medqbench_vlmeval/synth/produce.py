@@ -1,10 +1,7 @@
-"""Make what a plan says in a folder: pictures by several processes, then tables and provenance.
-
-Every picture is made from its own seed and appears whole or not at all, so a call that was ended at any moment is
-gone on with by the same call, and the outcome has the same bytes. Until the set is whole the folder holds
-``.making.json``; ``PROVENANCE.json`` comes last and says that the set is whole. A worker holds
-one source picture at a time.
-"""
+"""Make what a plan says in a folder: pictures by several processes, then tables and provenance. Every picture is made
+from its own seed and appears whole or not at all, so a call that was ended at any moment is gone on with by the same
+call, and the outcome has the same bytes. Until the set is whole the folder holds ``.making.json``; ``PROVENANCE.json``
+comes last and says that the set is whole. A worker holds one source picture at a time."""
 
 from __future__ import annotations
 

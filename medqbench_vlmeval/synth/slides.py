@@ -1,8 +1,5 @@
-"""Degradations of a stained section on glass: what lies there acts before the scanner.
-
-Beer-Lambert optics of stained tissue: the optical density ``D = -ln(L / L0)`` adds up over layers; ``L0`` is the light
-through clear glass, 1 here.
-"""
+"""Degradations of a stained section on glass: what lies there acts before the scanner. Beer-Lambert optics of stained
+tissue: the optical density ``D = -ln(L / L0)`` adds up over layers; ``L0`` is the light through clear glass, 1 here."""
 
 from __future__ import annotations
 

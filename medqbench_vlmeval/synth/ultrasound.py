@@ -1,9 +1,7 @@
-"""Ultrasound degradations, simulated on the echo's amplitude.
-
-A B-mode picture shows the logarithm of the echo: display value ``v`` in 0-1 stands for an echo of ``DYNAMIC_DB * (v -
-1)`` decibels, full scale 0 (Szabo, *Diagnostic Ultrasound Imaging: Inside Out*, 2014, ch. 10). The transducer is at the
-top, depth runs down. Only the sector with echoes changes; shares of the width are of its width.
-"""
+"""Ultrasound degradations, simulated on the echo's amplitude. A B-mode picture shows the logarithm of the echo: display
+value ``v`` in 0-1 stands for an echo of ``DYNAMIC_DB * (v - 1)`` decibels, full scale 0 (Szabo, *Diagnostic Ultrasound
+Imaging: Inside Out*, 2014, ch. 10). The transducer is at the top, depth runs down. Only the sector with echoes changes;
+shares of the width are of its width."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""X-ray degradations, simulated at the detector.
-
-A radiograph shows the logarithm of the exposure: display value ``v`` in 0-1, bone bright, stands for the exposure ``E =
-exp(-LATITUDE v)`` relative to the direct beam (Beer-Lambert; Bushberg et al., *The Essential Physics of Medical
-Imaging*, 3rd ed., 2011, ch. 4 and 7). Faults change the exposure; the display shows its logarithm again.
-"""
+"""X-ray degradations, simulated at the detector. A radiograph shows the logarithm of the exposure: display value ``v``
+in 0-1, bone bright, stands for the exposure ``E = exp(-LATITUDE v)`` relative to the direct beam (Beer-Lambert;
+Bushberg et al., *The Essential Physics of Medical Imaging*, 3rd ed., 2011, ch. 4 and 7). Faults change the exposure;
+the display shows its logarithm again."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""``medqbench push``: scored runs with predictions, cards and page in a dataset or a Space of the Hugging Face hub.
-
-The hub's client finds the token (``HF_TOKEN`` or ``hf auth login``); no option takes one. Images are the benchmark's
-and are not sent; the embedded set's thumbnails, which are openly licensed, are.
-"""
+"""``medqbench push``: scored runs with predictions, cards and page in a dataset or a Space of the Hugging Face hub. The
+hub's client finds the token (``HF_TOKEN`` or ``hf auth login``); no option takes one. Images are the benchmark's and
+are not sent; the embedded set's thumbnails, which are openly licensed, are."""
 
 from __future__ import annotations
 

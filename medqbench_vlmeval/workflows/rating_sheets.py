@@ -1,10 +1,7 @@
-"""``medqbench agreement sample``, and the filled sheets read back.
-
-Answers are drawn for people to rate: stratified, blinded, and the same on any machine. A seed and what an answer is
-(its run's name, its index) are hashed; the hashes choose, name and shuffle. No random generator is asked, whose stream
-might differ between versions. Ratings come back as filled sheets with their key, as tables of one's own, or as the
-verdicts of another run's judge.
-"""
+"""``medqbench agreement sample``, and the filled sheets read back. Answers are drawn for people to rate: stratified,
+blinded, and the same on any machine. A seed and what an answer is (its run's name, its index) are hashed; the hashes
+choose, name and shuffle. No random generator is asked, whose stream might differ between versions. Ratings come back as
+filled sheets with their key, as tables of one's own, or as the verdicts of another run's judge."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """The two passes of a model over one dataset, compared: the official order, and options permuted or images swapped.
-
 Both prediction files are only read, and no judge is asked: comparisons are read for the image that they say is better.
-The result files have names and keys of their own, so that no board takes them for results of the benchmark.
-"""
+The result files have names and keys of their own, so that no board takes them for results of the benchmark."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """Where a suite's jobs run: processes of this machine, or a Slurm cluster, both by submitit; and what a job does there.
-
 submitit pickles a function and its arguments into its own folder; here these are a class of this package and a file's
-path, and no pickle is read by anything else.
-"""
+path, and no pickle is read by anything else."""
 
 from __future__ import annotations
 

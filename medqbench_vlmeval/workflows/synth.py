@@ -1,8 +1,5 @@
-"""``medqbench synth``: from a folder of clean images to a set that runs.
-
-What may be handed on lies in one folder. Which source came from which file stands beside it, in ``DIR.private.csv``,
-because names of files may tell patients.
-"""
+"""``medqbench synth``: from a folder of clean images to a set that runs. What may be handed on lies in one folder.
+Which source came from which file stands beside it, in ``DIR.private.csv``, because names of files may tell patients."""
 
 from __future__ import annotations
 

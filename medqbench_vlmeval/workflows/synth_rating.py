@@ -1,9 +1,7 @@
-"""``medqbench synth rate`` and ``synth calibrate``: what 'mild' and 'severe' are to the readers of a site.
-
-Pictures of every degradation are made at strengths between and beyond its two severities, and shown on one page under
-ids that say nothing; the key beside the page, for the maker alone, says what each is. The readers' exports are read
-back with it, and the strengths move to where their ratings turn.
-"""
+"""``medqbench synth rate`` and ``synth calibrate``: what 'mild' and 'severe' are to the readers of a site. Pictures of
+every degradation are made at strengths between and beyond its two severities, and shown on one page under ids that say
+nothing; the key beside the page, for the maker alone, says what each is. The readers' exports are read back with it,
+and the strengths move to where their ratings turn."""
 
 from __future__ import annotations
 

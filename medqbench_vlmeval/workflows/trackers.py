@@ -1,8 +1,6 @@
-"""``--wandb`` and ``--mlflow``: scored runs as runs of an experiment tracker, with numbers, settings and files.
-
-Who and where is the tracker's own affair: its login, ``WANDB_MODE``, ``WANDB_BASE_URL``, ``MLFLOW_TRACKING_URI``. What
-it would look up by itself (the command line, the environment, the code) is not given to it.
-"""
+"""``--wandb`` and ``--mlflow``: scored runs as runs of an experiment tracker, with numbers, settings and files. Who and
+where is the tracker's own affair: its login, ``WANDB_MODE``, ``WANDB_BASE_URL``, ``MLFLOW_TRACKING_URI``. What it would
+look up by itself (the command line, the environment, the code) is not given to it."""
 
 from __future__ import annotations
 

@@ -1,10 +1,8 @@
-"""Merging scored runs into an OpenVLM-style JSON.
-
-Such a file is ``{"time": ..., "results": {model: {"META": {...}, dataset: {"Overall": ..., ...}}}}``. Only the runs'
-own members change, and the file before is kept as ``FILE.bak``. The public table code (gen_table.py of the Space
-opencompass/open_vlm_leaderboard) takes a dataset's columns from one model, so that a partial run breaks the table, and
-its filters show no row whose META says neither 'Yes' nor 'No' under ``OpenSource``.
-"""
+"""Merging scored runs into an OpenVLM-style JSON. Such a file is ``{"time": ..., "results": {model: {"META": {...},
+dataset: {"Overall": ..., ...}}}}``. Only the runs' own members change, and the file before is kept as ``FILE.bak``. The
+public table code (gen_table.py of the Space opencompass/open_vlm_leaderboard) takes a dataset's columns from one model,
+so that a partial run breaks the table, and its filters show no row whose META says neither 'Yes' nor 'No' under
+``OpenSource``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""A work folder as the viewer shows it: scored runs, runs that are at work, and half-written ones.
-
-A file that cannot be read now is named, and looked at again when it has changed; one outside, to which a link leads, is
-not read. A run's samples are read when they are asked for, and not kept.
-"""
+"""A work folder as the viewer shows it: scored runs, runs that are at work, and half-written ones. A file that cannot
+be read now is named, and looked at again when it has changed; one outside, to which a link leads, is not read. A run's
+samples are read when they are asked for, and not kept."""
 
 from __future__ import annotations
 

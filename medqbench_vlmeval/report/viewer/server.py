@@ -1,8 +1,6 @@
-"""The viewer's server: 127.0.0.1 alone, read-only, for those alone who know the token in the address.
-
-``Host`` and ``Origin`` must be its own (DNS rebinding). Nothing is served by a path: runs go by their place in the
-list, images by theirs.
-"""
+"""The viewer's server: 127.0.0.1 alone, read-only, for those alone who know the token in the address. ``Host`` and
+``Origin`` must be its own (DNS rebinding). Nothing is served by a path: runs go by their place in the list, images by
+theirs."""
 
 from __future__ import annotations
 

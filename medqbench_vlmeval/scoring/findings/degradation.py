@@ -1,7 +1,5 @@
-"""What degraded images take: the drop of accuracy from L0, and whether stated confidence drops with it.
-
-Accuracy is in percent (0-100; no answer is a wrong one), a difference in points.
-"""
+"""What degraded images take: the drop of accuracy from L0, and whether stated confidence drops with it. Accuracy is in
+percent (0-100; no answer is a wrong one), a difference in points."""
 
 from __future__ import annotations
 

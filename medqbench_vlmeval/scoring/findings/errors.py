@@ -1,7 +1,5 @@
-"""Findings on errors: confused levels, and kinds of error that letters, verdicts and conclusions show.
-
-Levels are compared in How questions whose options are levels, and in the conclusions that descriptions state.
-"""
+"""Findings on errors: confused levels, and kinds of error that letters, verdicts and conclusions show. Levels are
+compared in How questions whose options are levels, and in the conclusions that descriptions state."""
 
 from __future__ import annotations
 
