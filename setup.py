@@ -24,7 +24,7 @@ class BuildPy(build_py):
                 self.copy_file(str(patch), str(target / patch.name))
 
 
-SYNTH = ["scikit-image>=0.22", "pydicom>=3.0.1", "nibabel>=5"]
+SYNTH = ["scikit-image>=0.22", "finufft>=2.3", "pydicom>=3.0.1", "nibabel>=5"]
 WANDB = ["wandb>=0.18"]
 MLFLOW = ["mlflow-skinny>=2.15"]
 DATASETS = ["datasets>=3.0"]
