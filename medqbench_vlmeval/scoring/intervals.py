@@ -55,24 +55,18 @@ def interval_cell(value: float | None, interval: Interval | None, n: int) -> Cel
     return Cell(value, low, high, n, few=n < FEW)
 
 
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-
 def binomial_tail(count: int, n: int, chance: float) -> float:
     """The chance of ``count`` or more of ``n`` independent trials, each of which succeeds with ``chance`` (in 0-1)."""
-    logs = (_log_choose(n, k) + k * math.log(chance) + (n - k) * math.log1p(-chance) for k in range(count, n + 1))
-    return min(1.0, math.fsum(map(math.exp, logs)))
+    from scipy.special import bdtrc
+
+    return float(bdtrc(count - 1, n, chance)) if count else 1.0
 
 
 def hypergeometric_tail(count: int, n: int, marked: int, total: int) -> float:
     """The chance of ``count`` or more marked among ``n`` that are drawn from ``total``, of which ``marked`` are."""
-    tail, others = 0.0, total - marked
-    term = math.exp(_log_choose(marked, count) + _log_choose(others, n - count) - _log_choose(total, n))
-    for k in range(count, min(n, marked) + 1):
-        tail += term
-        term *= (marked - k) * (n - k) / ((k + 1) * (others - n + k + 1))
-    return min(1.0, tail)
+    from scipy.stats import hypergeom
+
+    return float(hypergeom.sf(count - 1, total, marked, n))
 
 
 def share_cell(count: int, n: int, top: float = 100.0) -> Cell:
@@ -184,24 +178,10 @@ def _variance(kinds: Mapping[_Totals, int], columns: Sequence[tuple[int, float, 
 
 @lru_cache(maxsize=1024)
 def t_quantile(degrees: int) -> float:
-    """Student's t that 2.5% exceed, by Newton's method on the finite series of its distribution at whole degrees. The
-    series are 26.7.3 and 26.7.4 of Abramowitz and Stegun. Importing scipy for one number takes longer than scoring."""
-    odd = degrees % 2
-    density = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2)) / math.sqrt(degrees * math.pi)
-    t, step = NormalDist().inv_cdf(0.5 + LEVEL / 2), 1.0
-    while step > 1e-14 * t:  # the series is concave: Newton's method comes up to t from below
-        cosine = 1 / (1 + t * t / degrees)  # squared
-        term = math.sqrt(cosine) if odd else 1.0
-        terms = [term] if degrees > 1 else []
-        for k in range(2 + odd, degrees, 2):
-            term *= cosine * (k - 1) / k
-            terms.append(term)
-        share = math.fsum(terms) * math.sqrt(1 - cosine)
-        if odd:
-            share = (share + math.atan(t / math.sqrt(degrees))) * 2 / math.pi
-        step = (LEVEL - share) / (2 * density * cosine ** ((degrees + 1) / 2))
-        t += step
-    return t
+    """Student's t that 2.5% exceed."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.5 + LEVEL / 2))
 
 
 def clusters_of(images: Sequence[Sequence[str]]) -> list[int]:
