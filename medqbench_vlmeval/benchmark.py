@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput, did_you_mean
@@ -36,8 +36,7 @@ class Task(str, Enum):
 
 
 class Split(str, Enum):
-    """``MINI`` is the set that is embedded in this package; the others are the benchmarks'. MedQ-Deg has a file of
-    degraded images ('simulate') and one of the originals ('good') for each of its splits."""
+    """``MINI`` is embedded in this package. MedQ-Deg has degraded images ('simulate') and originals ('good')."""
 
     DEV = "dev"
     TEST = "test"
@@ -50,7 +49,7 @@ class Split(str, Enum):
 
 class Comparable(str, Enum):
     """Whether a result may be ranked with the published rows, the best first. ``UNVERIFIED``: nothing contradicts it,
-    and something that it takes is not on record. Every value is a true text: compare it, do not ask for its truth."""
+    and something that it takes is not on record."""
 
     YES = "yes"
     UNVERIFIED = "unverified"
@@ -88,19 +87,16 @@ DIMENSION_TITLES = {
 }
 DIMENSIONS = tuple(DIMENSION_TITLES)
 
-MAX_VERDICT = 2
-"""The best score of one dimension; the worst is 0."""
+MAX_VERDICT = 2  # of one dimension; the worst is 0
 
 MODALITIES = ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
 SEVERITIES = ("none", "mild", "moderate", "severe")
-DEGREES = ("L0", "L1", "L2")
-"""MedQ-Deg's severities: the original, moderately and severely degraded."""
+DEGREES = ("L0", "L1", "L2")  # MedQ-Deg's severities: the original, moderately and severely degraded
 SCOPES = ("general", "modality-specific")
 DIFFICULTIES = ("coarse-grained", "fine-grained")
 AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "category", "degradation")
 """Along which samples of either benchmark are told apart, in the order of their columns."""
-UNKNOWN = "unknown"
-"""What a sample without a value stands under on any of these axes."""
+UNKNOWN = "unknown"  # on any of these axes
 
 QUALITY_LEVELS = ("reject", "usable", "good")
 
@@ -108,16 +104,14 @@ BASELINES = ("MedQ-Chance", "MedQ-Classical")
 
 _PUBLISHED = Path(__file__).parent / "data" / "published"
 
-# Of the test split, derived from the published rows: their percentages and means are ratios of integers for
-# these sizes only (docs/published.md).
+# Of the test split: published percentages and means are ratios of integers for these sizes only (docs/published.md).
 PUBLISHED_SIZES = {Task.PERCEPTION: 1305, Task.NO_REFERENCE: 221, Task.COMPARATIVE: 133}
 PUBLISHED_QUESTIONS = {"Yes-or-No": 558, "What": 258, "How": 489}
 
 # A combined run keeps one index space: each part's rows carry its prefix.
 REASONING_PREFIX = {Task.NO_REFERENCE: "NoReference", Task.COMPARATIVE: "Comparative"}
 
-# The suffix of a dataset's second pass (circular evaluation: options permuted, images swapped), no result of the
-# benchmark.
+# The suffix of a dataset's second pass (circular evaluation: options permuted, images swapped).
 ROBUSTNESS = "_robustness"
 
 HUMAN = "human"
@@ -178,8 +172,7 @@ def dimension_scores(task: Task, dimension: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class DatasetName:
-    """A name for ``--data``: ``text`` as typed, with the task and the split that it stands for. ``second_pass`` marks
-    the dataset whose options are permuted and whose images are swapped. ``folder`` has the files of a set that the user
+    """A name for ``--data``: ``text`` as typed, and what it stands for. ``folder`` has the files of a set that the user
     registered, None for the benchmark's."""
 
     text: str
@@ -195,8 +188,8 @@ class DatasetName:
 
 
 def dataset_names(task: Task, second_pass: bool = False) -> dict[str, DatasetName]:
-    """All names of a task, with and without a split's suffix (no suffix means test), or those of its second passes. The
-    no-reference task has no second pass, as it has no order to change, nor has MedQ-Deg."""
+    """All names of a task, with and without a split's suffix (no suffix means test), or those of its second passes,
+    which the no-reference task and MedQ-Deg have not."""
     if second_pass and task in (Task.NO_REFERENCE, Task.DEGRADATION):
         return {}
     stem, ending = _STEMS[task], ROBUSTNESS if second_pass else ""
@@ -244,9 +237,10 @@ class RegisteredSet:
     def _splits(self, task: Task) -> list[Split]:
         return [of for of in (Split.TEST, Split.DEV) if all((part, of) in self.parts for part in task.parts)]
 
+    @cached_property
     def names(self) -> dict[str, DatasetName]:
-        """Its names for ``--data``, as those of the benchmark: 'NAME_Perception', 'NAME_Perception_dev', ... Without a
-        split's suffix test is meant (dev, where that is all), and NAME alone is the first task's."""
+        """Its names for ``--data``: 'NAME_Perception', 'NAME_Perception_dev', ... Without a split's suffix test is
+        meant (dev, where that is all), and NAME alone is the first task's."""
         found: dict[str, DatasetName] = {}
         for task, stem in self._stems().items():
             splits = self._splits(task)
@@ -273,32 +267,28 @@ def registry() -> Path:
 
 def registered_sets() -> Mapping[str, RegisteredSet]:
     """The user's own sets by name; what cannot be understood in the file is left out."""
-    return _registered()[0]
-
-
-def own_names() -> Mapping[str, DatasetName]:
-    """All names of the user's own sets, those of second passes too."""
-    return _registered()[1]
-
-
-def _registered() -> tuple[Mapping[str, RegisteredSet], Mapping[str, DatasetName]]:
     # Asked for each prediction file of a folder: the file is read again where it was written anew.
     path = registry()
     try:
         state = path.stat()
     except OSError:
-        return {}, {}
-    return _sets_and_names(path, state.st_ino, state.st_mtime_ns)
+        return {}
+    return _sets(path, state.st_ino, state.st_mtime_ns)
+
+
+def own_names() -> Mapping[str, DatasetName]:
+    """All names of the user's own sets, those of second passes too."""
+    return {text: name for of in registered_sets().values() for text, name in of.names.items()}
 
 
 @lru_cache(maxsize=1)
-def _sets_and_names(path: Path, *_: int) -> tuple[Mapping[str, RegisteredSet], Mapping[str, DatasetName]]:
+def _sets(path: Path, *_: int) -> Mapping[str, RegisteredSet]:
     sets = {}
     for name, entry in (json_object(path) or {}).items():
         with suppress(KeyError, TypeError, ValueError):
             parts = tuple((Task(task), Split(split)) for task, split in entry["parts"])
             sets[name] = RegisteredSet(name, Path(entry["folder"]), parts)
-    return sets, {text: name for of in sets.values() for text, name in of.names().items()}
+    return sets
 
 
 def known_dataset(text: str) -> DatasetName | None:
@@ -324,8 +314,8 @@ def kits_dataset(stem: str) -> DatasetName | None:
 
 
 def parse_dataset_name(text: str) -> DatasetName:
-    """Look a dataset's name up, or that of a second pass. Raises BadInput where there is no such name; the message
-    suggests the nearest."""
+    """Look a dataset's name up, or that of a second pass. Raises BadInput, with the nearest name, where there is
+    none."""
     names = all_names()
     if text in names:
         return names[text]
@@ -350,18 +340,11 @@ class PublishedRow:
 
 @cache
 def published_rows(task: Task) -> tuple[PublishedRow, ...]:
-    """The published test results of one task, in the order of the table.
-
-    Values are percent for perception (``Yes-or-No``, ``What``, ``How``, ``Overall``) and means for reasoning
-    (four dimensions 0-2, ``Overall`` 0-8).
-
-    There are none of MedQ-Deg: its table could not be had where this package was made. Raises ValueError where ``task``
-    is the combined one, which has no table.
-    """
+    """The published test results of a single task, in the order of the table: percent for perception (``Yes-or-No``,
+    ``What``, ``How``, ``Overall``), means for reasoning (four dimensions 0-2, ``Overall`` 0-8). None of MedQ-Deg, whose
+    table could not be had."""
     if task is Task.DEGRADATION:
         return ()
-    if task is Task.REASONING:
-        raise ValueError("the combined task has no published table; ask for one of its parts")
     measures = MEASURES[task]
     with (_PUBLISHED / f"{task.value.replace('-', '_')}_test.csv").open(encoding="utf-8", newline="") as source:
         rows = list(csv.DictReader(source))

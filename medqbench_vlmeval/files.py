@@ -1,12 +1,7 @@
-"""Files that are whole or absent, and read within limits.
-
-What a user paid for must survive a crash at any moment: each writer here fills a temporary file in the same
-folder, flushes it to the disk and renames it over the target, so that a reader sees the old bytes or the new
-ones and never a part of either.
-
-What is read was written by somebody else: a file is opened once, what the system says then is the error, and no
-file takes more memory than the limits here allow.
-"""
+"""Files that are whole or absent, and read within limits. What a user paid for must survive a crash at any moment: each
+writer fills a temporary file in the same folder, flushes it to the disk and renames it over the target, so that a
+reader sees the old bytes or the new ones. What is read was written by somebody else: a file is opened once, what the
+system says then is the error, and none takes more memory than the limits here allow."""
 
 from __future__ import annotations
 
@@ -34,9 +29,8 @@ _line = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 @contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on a clean exit it replaces ``path``, else it is removed. What is not
-    ``durable`` may be lost, or empty, after the machine lost its power. Raises OSError where the folder cannot be
-    written to; ``path`` is then untouched."""
+    """Yield a temporary path, which replaces ``path`` on a clean exit, else is removed. What is not ``durable`` may be
+    lost, or empty, after a power cut. Raises OSError where the folder cannot be written to."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name[:100]}.{uuid.uuid4().hex}.tmp"
     # Unlike mkstemp's files, which are private, this one gets the rights that any file of the user's gets.
@@ -53,24 +47,18 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path, advice: str = "choose another --out") -> Iterator[None]:
-    """Tell the user when the system refuses what is written in the block: RunFailed, which names the file or folder
-    ``path`` and ends with ``advice``, what to do about it."""
+    """Raise RunFailed, which names ``path`` and ends with ``advice``, for an ``OSError`` in the block."""
     try:
         yield
     except OSError as error:
         raise RunFailed(f"{path} cannot be written ({error.strerror or error}); {advice}.") from error
 
 
-MAX_FILE_BYTES = 1 << 29
-"""Most bytes of an image file (512 MiB)."""
-MAX_TEXT_BYTES = 1 << 28
-"""Most bytes of a JSON file or of a table that is kept as a whole (256 MiB): as texts they may take four times that."""
-MAX_LINE_BYTES = 1 << 26
-"""Most bytes of a line of JSON Lines (64 MiB)."""
-MAX_LINES = 1 << 20
-"""Most lines of JSON Lines, and most rows of a table: as many as a spreadsheet has."""
-MAX_VALUES = 5_000_000
-"""Most values of a JSON text, and most cells of a table of texts."""
+MAX_FILE_BYTES = 1 << 29  # of an image file
+MAX_TEXT_BYTES = 1 << 28  # of a JSON file or a table that is kept as a whole: as texts they may take four times that
+MAX_LINE_BYTES = 1 << 26  # of a line of JSON Lines
+MAX_LINES = 1 << 20  # of JSON Lines, and rows of a table: as many as a spreadsheet has
+MAX_VALUES = 5_000_000  # of a JSON text, and cells of a table of texts
 
 # A string that is not closed goes on to the end, so that nothing is looked at twice.
 _JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)', re.DOTALL)
@@ -83,9 +71,8 @@ class MissingFile(BadInput):
 
 @contextmanager
 def opened(path: Path, buffer: int = -1, most: int | None = None) -> Iterator[IO[bytes]]:
-    """Open an ordinary file to read its bytes; ``buffer`` is the bytes to read at once, -1 the system's choice. Raises
-    MissingFile where there is none. Raises BadInput where it is a folder, a pipe or a device (which is not waited for),
-    of more than ``most`` bytes, or cannot be read."""
+    """Open an ordinary file to read its bytes, ``buffer`` at once (-1: the system's choice). Raises MissingFile where
+    there is none; BadInput where it is no file, of more than ``most`` bytes, or cannot be read."""
     with reading(path):
         try:
             # Without O_NONBLOCK a pipe that nobody writes to would be waited for.
@@ -114,7 +101,7 @@ def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
 
 def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
     """Lines of an open file of JSON Lines but blank ones, numbered from 1. Raises BadInput where a line is not UTF-8,
-    longer than ``MAX_LINE_BYTES`` or of more than ``MAX_VALUES`` values, or there are more than ``MAX_LINES``."""
+    or a limit is passed."""
     number = 0
     while line := source.readline(MAX_LINE_BYTES + 1):
         number += 1
@@ -133,8 +120,7 @@ def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
 
 
 def check_json(text: str, where: object) -> None:
-    """Refuse a JSON text of more than ``MAX_VALUES`` values before memory is taken for them. Raises BadInput where it
-    holds more; ``where`` names file and line."""
+    """Raise BadInput for a JSON text of more than ``MAX_VALUES`` values, before memory is taken for them."""
     if len(text) > MAX_VALUES and sum(map(text.count, _JSON_MARKS)) > MAX_VALUES:
         bare = _JSON_STRING.sub("", text)
         if (n := sum(map(bare.count, _JSON_MARKS))) > MAX_VALUES:
@@ -143,7 +129,7 @@ def check_json(text: str, where: object) -> None:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Tell the user when the system refuses what is read in the block. Raises BadInput for an ``OSError`` in it."""
+    """Raise BadInput, which names ``path``, for an ``OSError`` in the block."""
     try:
         yield
     except OSError as error:
@@ -174,8 +160,8 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_json(path: Path, parse: Callable[[str], Any] = json.loads) -> Any:
-    """The value in a JSON file. Raises BadInput as :func:`read_bytes` and :func:`check_json`. Raises ValueError
-    where the file is not JSON in UTF-8, or nested too deep."""
+    """The value in a JSON file. Raises BadInput as :func:`read_bytes` and :func:`check_json`; ValueError for no
+    JSON."""
     text = read_bytes(path).decode("utf-8-sig")
     check_json(text, path)
     try:
@@ -226,8 +212,8 @@ _LEAST_FREE = 1 << 20  # bytes
 
 
 def check_room(paths: Iterable[Path], advice: str) -> None:
-    """See that files can be written, before anything is paid for what goes into them; nothing is made. Raises RunFailed
-    where a file or its folder is of another kind, may not be written to or has too long a name, or the disk is full."""
+    """See that files can be written, before anything is paid for what goes into them; nothing is made. Raises
+    RunFailed where one cannot."""
     for path in paths:
         with writing(path, advice):
             nearest = next(place for place in path.absolute().parents if place.exists())
@@ -257,9 +243,8 @@ _BOARD_ADVICE = "the run's own results are not touched; make the leaderboard wri
 
 @contextmanager
 def locked(lock: Path, board: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Hold ``board`` (a file or a folder) against all other processes and threads; ``lock`` is the lock's file. The
-    lock's folder is made where it is absent. Raises RunFailed where the folder or what is written in the block cannot
-    be written, or another process held the lock for ``timeout`` seconds."""
+    """Hold ``board`` (a file or a folder) by the file ``lock`` against other processes and threads. Raises RunFailed
+    where what the block writes cannot be written, or another process held the lock for ``timeout`` seconds."""
     with writing(board, _BOARD_ADVICE), ExitStack() as stack:
         try:
             stack.enter_context(held(lock, timeout))
@@ -273,8 +258,8 @@ def locked(lock: Path, board: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[N
 
 @contextmanager
 def held(lock: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Hold a lock file, whose folder is made where it is absent; a process that is killed holds none any longer. Raises
-    OSError where there can be no lock; TimeoutError where another process or thread held it for ``timeout`` seconds."""
+    """Hold a lock file, made where it is absent; a process that is killed holds none any longer. Raises OSError where
+    there can be no lock; TimeoutError where another process or thread held it for ``timeout`` seconds."""
     from filelock import FileLock
 
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -290,8 +275,7 @@ def held(lock: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
 
 
 def check_writable(path: Path, advice: str = _BOARD_ADVICE) -> None:
-    """Refuse to replace a file that its owner made read-only, although its folder would allow it. Raises RunFailed
-    where no one has the right to write ``path``; ``advice`` says what to do then."""
+    """Raise RunFailed for a file that its owner made read-only, although its folder would let it be replaced."""
     # The bits and not os.access: a superuser may write everything, and means a read-only file all the same.
     writers = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
     with writing(path, advice), suppress(FileNotFoundError):

@@ -15,20 +15,15 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from pandas import DataFrame
 
-LEVEL = 0.95
-"""The confidence level of every interval."""
-
-WILSON = "Wilson score"
-"""The name of Wilson's interval in results."""
-
-FEW = 10
-"""Cells that rest on fewer samples than this are marked wherever they are shown."""
+LEVEL = 0.95  # confidence of every interval
+WILSON = "Wilson score"  # its interval's name in results
+FEW = 10  # cells that rest on fewer samples are marked wherever they are shown
 
 
 @dataclass(frozen=True)
 class ImageForm:
-    """What a model is shown of an image: the stored file's pixels, PIL's mode and its format. ``conversion`` says in a
-    phrase how the stored file was made of the data's, None where it is that, byte for byte."""
+    """What a model is shown of an image: pixels, PIL's mode, format. ``conversion`` says how the stored file was made
+    of the data's, None where it is that, byte for byte."""
 
     width: int
     height: int
@@ -44,16 +39,12 @@ class ImageForm:
 
 @dataclass(frozen=True)
 class Sample:
-    """One question of the benchmark, in this package's terms.
-
-    ``options`` maps letters to texts in the file's order (empty for reasoning); ``answer`` is a letter of ``options``;
-    ``description`` is the reference text of a reasoning sample. Axes that the data file does not give are None: nothing
-    but ``question_type`` and, by its type, a degradation's ``category`` is ever inferred. ``pair`` is what the file
-    calls the clean image or question that a sample belongs to. ``images`` holds absolute paths, in the order in which
-    a model sees them, none where a file was read without its images. ``image_refs`` is what the file says of them: its
-    author's text, to tell images apart by, never to be opened. ``image_forms`` are those of the images, one
-    each, or none where they are not known.
-    """
+    """One question. ``options`` maps letters to texts in the file's order (empty for reasoning), ``answer`` is one of
+    the letters, ``description`` the reference text of a reasoning sample. Axes that the data file does not give are
+    None; ``question_type`` and a degradation's ``category`` alone are inferred. ``pair`` names the clean image or
+    question that a sample belongs to. ``images`` are absolute paths in the order in which a model sees them, none where
+    a file was read without them. ``image_refs`` is the file's own text on them, to tell images apart by, never to be
+    opened. ``image_forms`` are the images', one each, or none where not known."""
 
     index: str
     task: Task
@@ -97,8 +88,8 @@ class SampleSet(Sequence[Sample]):
         return self.samples[at]
 
     def to_dataset(self) -> Dataset:
-        """A ``datasets.Dataset``: texts, options in columns A to E, the answer as a ``ClassLabel``, and images, decoded
-        when a row is looked at. MissingDependency without the extra ``datasets``."""
+        """Give texts, options A to E, the answer as a ``ClassLabel``, and images, decoded when a row is looked at.
+        MissingDependency without the extra ``datasets``."""
         from medqbench_vlmeval.notebook import to_dataset
 
         return to_dataset(self.with_images() if self.with_images else self)
@@ -133,19 +124,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One dimension of one sample: ``score`` is 0-2, or None with the ``reason`` why it is unscored.
-
-    An extractor's verdict is on the dimension 'choice'; its score is the option's place in the alphabet (1 for A), or 0
-    where the extractor says that the reply gives no answer.
+    """One dimension of one sample: ``score`` is 0-2, or None with the ``reason`` why it is unscored. An extractor's is
+    on 'choice'; its score is the option's place in the alphabet (1 for A), or 0 where the reply gives no answer.
 
     ``score`` is a whole number but for the mean of several rounds and the median of a panel, whose single verdicts are
     in ``parts``, by the round's number or the judge's name. ``prompt_sha256`` is of the full prompt, ``reply`` the
-    judge's last words, ``judge`` the model's name as the server gave it, ``asks`` the number of questions put (re-asks
-    included), ``prompt_tokens`` and ``completion_tokens`` what the server counted over all asks (0 where it did not
-    say); a call that several verdicts share is counted in the first of them alone. ``explanation`` is the judge's
-    sentence on this dimension where one reply holds several, ``note`` says what was changed before the judge saw the
-    answer, ``from_cache`` that nothing was paid for it in this run.
-    """
+    judge's last words, ``judge`` the model's name as served. ``asks`` counts questions put (re-asks included), tokens
+    are the server's over all asks (0 where it did not say), of a call that several verdicts share in the first alone.
+    ``explanation`` is the judge's sentence on this dimension where one reply holds several; ``note`` says what was
+    changed before the judge saw the answer; for ``from_cache`` nothing was paid in this run."""
 
     dimension: str
     score: int | float | None  # a mark that was read from a file as a whole number is written as one
@@ -177,12 +164,10 @@ class Judged:
 
 @dataclass(frozen=True, repr=False)
 class Cell:
-    """One number with what it rests on: a row of a table, a bar of a figure, a share, a gap.
-
-    ``value`` is in the unit of its place: percent (0-100) for accuracies and shares, 0-2 for a judge's dimension, 0-8
-    for their sum, points for differences of percentages; None where nothing was scored. ``low`` and ``high`` are the
-    ends of the 95% interval, None where there is none. ``n`` counts the samples behind it, ``n_clusters`` the groups of
-    these that share an image; ``few`` marks fewer than ten. ``counts`` has what a share counts: ``{"count": 3}``.
+    """One number with what it rests on. ``value`` is in percent (0-100) for accuracies and shares, 0-2 for a judge's
+    dimension, 0-8 for their sum, in points for differences of percentages; None where nothing was scored. ``low`` and
+    ``high`` are the ends of the 95% interval, None where there is none. ``n`` counts the samples behind it,
+    ``n_clusters`` the groups that share an image; ``few`` marks fewer than ten. A share has its ``counts``.
 
     >>> Cell(68.97, 66.41, 71.42, n=1305)
     Cell(68.97, 95% interval 66.41 to 71.42, n=1305)
@@ -266,10 +251,9 @@ class LetterUse:
 
 @dataclass(frozen=True)
 class Details:
-    """What a finding rests on. Each part is empty where the finding has no such thing. ``groups`` are the compared
-    groups' values and ``compared`` names the two sides of the comparison. ``shares``, ``kinds`` and ``reasons`` are
-    shares in percent with their counts. ``scales`` maps scale -> right level -> chosen level -> count. ``facts`` are
-    single numbers and sentences to show as they are."""
+    """What a finding rests on, empty where it has no such thing. ``groups`` are the compared groups' values,
+    ``compared`` names both sides. ``shares``, ``kinds`` and ``reasons`` are in percent with their counts. ``scales``
+    maps scale -> right level -> chosen level -> count. ``facts`` are numbers and sentences to show as they are."""
 
     groups: Mapping[str, Cell] = field(default_factory=dict)
     compared: tuple[tuple[str, ...], ...] = ()
@@ -323,8 +307,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class ConclusionCheck:
-    """Quality accuracy worked out from the stated conclusions, beside the judge's own (None where no sample has both);
-    both are means (0-2)."""
+    """Mean quality accuracy (0-2) by the stated conclusions, and by the judge (None where no sample has both)."""
 
     n: int
     n_stated: int
@@ -363,8 +346,7 @@ class JudgeUsage:
 
 @dataclass(frozen=True)
 class ExtractorResult:
-    """What a model read in replies that the rules leave open; accuracy without it is strict, with it lenient, both by
-    question type and Overall."""
+    """What a model read in replies that the rules leave open; accuracy without it is strict, with it lenient."""
 
     name: str
     served_as: str | None
@@ -381,19 +363,16 @@ class ExtractorResult:
 
 @dataclass(frozen=True, repr=False)
 class TaskResult:
-    """The numbers of one task of one run.
-
-    ``measures`` maps Yes-or-No, What, How and Overall (perception, percent) or the four dimensions (0-2) and Overall
-    (0-8) to cells. ``counts`` has ``n`` and what became of the samples (``n_correct``, ``n_unanswered``, ``n_scored``,
-    ``n_unscored``, ``n_inference_failed``, ``n_missing``, ``n_cut``, ``n_clusters``). ``groups`` maps an axis
-    ('modality') and a value ('CT') to a :class:`Group`; ``crossed`` maps a pair of axes ('modality_x_severity') to
-    outer value -> inner value -> group. ``clustered`` is Overall with its interval over images (perception).
-    ``not_found`` says why a finding is absent, ``inference_failures`` counts failed samples by reason, ``frequencies``
-    single verdicts (dimension -> score -> count). ``not_comparable_because`` says what contradicts where ``comparable``
-    is no, and what is not on record where it is unverified. ``kit_reading`` is accuracy by the kit's own readers of
-    replies, by their names: it stands beside the official numbers and enters none. ``drops`` are MedQ-Deg's from L0,
-    ``calibration`` is of replies that state a confidence.
-    """
+    """The numbers of one task of one run. ``measures`` maps Yes-or-No, What, How and Overall (perception, percent) or
+    the four dimensions (0-2) and Overall (0-8) to cells; ``counts`` has ``n`` and what became of the samples
+    (``n_correct``, ``n_unanswered``, ``n_scored``, ``n_unscored``, ``n_inference_failed``, ``n_missing``, ``n_cut``,
+    ``n_clusters``). ``groups`` maps axis ('modality') -> value ('CT') -> group, ``crossed`` two axes
+    ('modality_x_severity') -> outer -> inner value -> group. ``clustered`` is Overall with its interval over images
+    (perception). ``not_found`` says why a finding is absent, ``frequencies`` counts verdicts (dimension -> score ->
+    count), ``inference_failures`` failed samples by reason. ``not_comparable_because`` says what contradicts where
+    ``comparable`` is no, and what is not on record where it is unverified. ``kit_reading`` is accuracy by the kit's own
+    readers, by their names, and enters no official number. ``drops`` are MedQ-Deg's from L0, ``calibration`` of
+    replies that state a confidence."""
 
     task: Task
     measures: Mapping[str, Cell]
@@ -440,8 +419,8 @@ class TaskResult:
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """The content of a ``_score.json``: one :class:`TaskResult` a task, and what all was made from. ``task`` is the
-    combined one for a run of both reasoning tasks. ``result["perception"]`` is the part of a task."""
+    """The content of a ``_score.json``: a :class:`TaskResult` for each task (``result["perception"]``), and what all
+    was made from. ``task`` is the combined one for a run of both reasoning tasks."""
 
     model: str
     dataset: str
@@ -511,11 +490,11 @@ class Conclusion:
 
 @dataclass(frozen=True)
 class SampleRow:
-    """One line of a ``_samples.jsonl``: a sample, the model's reply and how it was read or judged. A question has
-    ``extracted``, ``rule`` and ``correct``, ``choice`` where an extractor was asked, and ``confidence`` in percent
-    (0-100) where the reply states one. Reasoning has ``verdicts``, the ``conclusion`` and ``score``, the sum of the
-    four verdicts (0-8), None while one is missing. ``unscored`` says why there is no score (of a question: why there
-    was no reply; it counts as wrong)."""
+    """One line of a ``_samples.jsonl``: a sample, the reply and how it was read or judged. A question has
+    ``extracted``, ``rule`` and ``correct``, ``choice`` where an extractor was asked, and ``confidence`` (0-100%) where
+    the reply states one. Reasoning has ``verdicts``, ``conclusion`` and ``score``, the sum of the four (0-8), None
+    while one is missing. ``unscored`` says why there is no score (of a question: why there was no reply; it counts as
+    wrong)."""
 
     sample: Sample
     prediction: Prediction

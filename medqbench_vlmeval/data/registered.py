@@ -40,7 +40,7 @@ def register(folder: Path, name: str) -> list[SampleSet]:
         raise BadInput(f"{folder} is no folder with a data file under one of the names {', '.join(files.values())}.")
     new = RegisteredSet(name, folder, parts)
     _check_name(new)
-    found = [load_dataset(of, None, False) for text, of in new.names().items() if text.endswith(f"_{of.split.value}")]
+    found = [load_dataset(of, None, False) for text, of in new.names.items() if text.endswith(f"_{of.split.value}")]
     entry = {"folder": str(folder), "parts": [[task.value, split.value] for task, split in parts]}
     _write(name, entry)
     return found
@@ -66,9 +66,9 @@ def _check_name(new: RegisteredSet) -> None:
     others = dict.fromkeys((*ALL_DATASET_NAMES, *SECOND_PASS_NAMES), "the benchmark's")
     for of in registered_sets().values():
         if of.name != new.name or of.folder != new.folder:
-            others |= dict.fromkeys(of.names(), f"{of.folder}'s ('medqbench data unregister {of.name}' frees it)")
+            others |= dict.fromkeys(of.names, f"{of.folder}'s ('medqbench data unregister {of.name}' frees it)")
     taken = {text.casefold(): whose for text, whose in others.items()}
-    clash = next((text for text in new.names() if text.casefold() in taken), None)
+    clash = next((text for text in new.names if text.casefold() in taken), None)
     if clash:
         raise BadInput(f"The name '{clash}' is {taken[clash.casefold()]}; choose another.")
     if new.name.casefold().startswith("medq"):

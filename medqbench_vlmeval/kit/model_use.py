@@ -1,12 +1,8 @@
-"""What a model was really shown: images are watched, and replaced where a run asks for it, where they leave the kit.
-
-The kit's API classes encode images in ways of their own: most as JPEG, some resized, some with OpenAI's detail 'low'.
-So the bodies of HTTP requests are read here, and in this process what an image processor is given. Images are matched
-by their order to those of the question that the thread puts. A record of counts is written beside the predictions.
-
-``--image-bytes original`` puts the files' own bytes into the requests (PNG and JPEG as they are, other formats as
-lossless PNG), and ``--image-detail`` OpenAI's detail. A model in this process reads the files itself.
-"""
+"""What a model was really shown: images are watched, and replaced where a run asks for it, where they leave the kit,
+whose API classes encode them in ways of their own (JPEG, resized, OpenAI's detail 'low'). The bodies of HTTP requests
+are read, and in this process what an image processor is given; images are matched by their order to those of the
+question that the thread puts. Counts are written beside the predictions. ``--image-bytes original`` puts the files' own
+bytes into the requests (PNG and JPEG as they are, else lossless PNG), ``--image-detail`` OpenAI's detail."""
 
 from __future__ import annotations
 
@@ -78,8 +74,8 @@ _question: ContextVar[_Question | None] = ContextVar("medqbench_question", defau
 
 
 def psnr(original: Image.Image, shown: Image.Image) -> float | None:
-    """The peak signal-to-noise ratio of an image to its original in dB, as 8-bit RGB; None where no pixel differs. An
-    image of another size is brought to the original's first (Lanczos)."""
+    """The PSNR of an image to its original in dB, as 8-bit RGB, at the original's size (Lanczos); None where none
+    differs."""
     if shown.size != original.size:
         shown = shown.convert("RGB").resize(original.size, Image.Resampling.LANCZOS)
     counts = ImageChops.difference(original.convert("RGB"), shown.convert("RGB")).histogram()
@@ -103,9 +99,8 @@ def original_bytes(path: Path) -> tuple[str, bytes]:
 
 
 class ModelRecorder:
-    """Gathers what one model gets in one run on one dataset, from many threads; the record is written beside the run's
-    ``predictions``. Where the run has ``resumed``, that of the earlier replies counts too. ``n`` samples are asked
-    about in this process, with the ``n_done`` that have replies."""
+    """Gathers what one model gets in one run on one dataset, from many threads, for a record beside ``predictions``. Of
+    a run that ``resumed``, earlier replies count too. ``n`` samples are this process's, ``n_done`` have replies."""
 
     def __init__(self, name: str, predictions: Path, resumed: bool, dataset: str = "", n: int | None = None) -> None:
         self.image_bytes = chosen(BYTES_VARIABLE, IMAGE_BYTES)
@@ -283,8 +278,8 @@ def unwatched(model: Any) -> Any:
 
 
 def chosen(variable: str, choices: Sequence[str]) -> str:
-    """The environment's choice, in the kit's own variable where ours is not set; by default the first. BadInput where
-    it is none of ``choices``."""
+    """The environment's choice, in the kit's own variable where ours is not set; by default the first. BadInput for
+    another."""
     names = variable, variable.replace("MEDQBENCH", "VLMEVAL")
     variable = next((name for name in names if os.environ.get(name, "").strip()), variable)
     value = os.environ.get(variable, "").strip() or choices[0]
@@ -323,28 +318,20 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-@dataclass(frozen=True)
-class _Place:
-    """An image in a request's JSON: the object or list that holds it and its key there, the words before its base64."""
-
-    holder: Any
-    key: Any
-    head: str
-    data: bytes
-
-
-def _places(value: Any, files: Sequence[Path]) -> Iterator[_Place]:
+def _places(value: Any, files: Sequence[Path]) -> Iterator[tuple[Any, Any, str, bytes]]:
+    """Images in a request's JSON: the object or list that holds one, its key there, the words before its base64,
+    bytes."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         if not isinstance(inner, str):
             yield from _places(inner, files)
         elif inner.startswith("file://") and (path := Path(inner.removeprefix("file://"))) in files:
-            yield _Place(value, key, "file://", path.read_bytes())
+            yield value, key, "file://", path.read_bytes()
         elif (head := _URI.match(inner)) or (len(inner) > _SHORTEST and inner.startswith(_STARTS)):
             start = head.end() if head else 0
             try:
                 # Google's client writes the alphabet for URLs.
-                yield _Place(value, key, inner[:start], base64.b64decode(inner[start:], b"-_", validate=True))
+                yield value, key, inner[:start], base64.b64decode(inner[start:], b"-_", validate=True)
             except ValueError:
                 continue
 
@@ -365,15 +352,14 @@ def _body(body: Any) -> bytes | None:
     recorder.settings(_plain({name: value for name, value in content.items() if name not in _CONTENT}), {})
     changed = False
     # More images than the question has are pieces of them, in an order that only the model's class knows.
-    for place, path in zip(places, files, strict=False) if len(places) <= len(files) else ():
-        data, holder = place.data, place.holder
-        if recorder.image_bytes == "original" and place.head != "file://":
+    for (holder, key, head, data), path in zip(places, files, strict=False) if len(places) <= len(files) else ():
+        if recorder.image_bytes == "original" and head != "file://":
             mime, data = original_bytes(path)
-            holder[place.key] = f"data:{mime};base64," * bool(place.head) + base64.b64encode(data).decode("ascii")
+            holder[key] = f"data:{mime};base64," * bool(head) + base64.b64encode(data).decode("ascii")
             if isinstance(holder, dict):  # the type that stands there is that of the kit's encoder
                 holder.update({name: mime for name in _MIME_NAMES if name in holder})
             changed = True
-        takes_detail = isinstance(holder, dict) and place.key in ("url", "image_url")
+        takes_detail = isinstance(holder, dict) and key in ("url", "image_url")
         if takes_detail and recorder.image_detail != "kit":
             holder["detail"], changed = recorder.image_detail, True
         detail = holder.get("detail") if takes_detail else None
@@ -461,8 +447,7 @@ def _watch_senders() -> None:
 
 
 def watch_inference(own: type) -> None:
-    """Watch the kit's inference on datasets of the class ``own``, in local and in api mode; idempotent. Only what is
-    loaded is watched: a runner has loaded what it runs before it makes a dataset."""
+    """Watch inference on datasets of the class ``own``, in local and in api mode, where it is loaded; idempotent."""
     if (local := sys.modules.get("vlmeval.inference")) is not None:
         _wrap(local, "infer_data", lambda infer_data: _watched_infer_data(infer_data, own, local))
     if (pipeline := sys.modules.get("vlmeval.inference_api")) is not None:

@@ -1,8 +1,6 @@
-"""The only reader and writer of result files. A scored run is named by its score, its samples, its workbook or its
-prediction file, runs by a folder above them or a glob. Both result files are read and held against each other, so that
-a run is whole: a score without its samples, a file that was cut short or edited by hand, or the samples of another
-evaluation is refused in one sentence. Writing goes the way that loses nothing: results that were paid for move into
-``previous/`` first, the samples come before the score."""
+"""The only reader and writer of result files. Both files of a run are read and held against each other: a score without
+its samples, a file that was cut short or edited by hand, or the samples of another evaluation is refused in one
+sentence. Writing loses nothing: results that were paid for move into ``previous/``, samples come before the score."""
 
 from __future__ import annotations
 
@@ -13,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from glob import glob, has_magic
 from itertools import chain, count
 from pathlib import Path
@@ -44,8 +43,7 @@ MAKE_ROOM = "make room there or choose another folder"
 
 _TOLERANCE = 1e-6  # of a mean that was added up in another order
 _SHOWN = 60
-RUN_FOLDER = re.compile(r"T\d{8}[-_]\w+")
-"""The kit names a run's folder by its start; local mode of the PyPI kit has no such folder."""
+RUN_FOLDER = re.compile(r"T\d{8}[-_]\w+")  # of the kit, by a run's start; its local mode has none
 _MOST_DIGITS = 18  # of a whole number; counts have fewer
 
 
@@ -58,20 +56,16 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
 
 def read_runs(places: Iterable[Path]) -> list[Run]:
     """Read every run that is named, each once, in the order of the places (see :func:`find_all`). Raises BadInput where
-    a place holds no scored run, or one that is not whole or of another program."""
+    a place holds no scored run, or one that is not whole."""
     found = find_all(places)
     return [read_run(paths) for paths in counted("reading results", found, len(found))]
 
 
 def find_all(places: Iterable[Path]) -> list[ResultPaths]:
-    """The runs that places stand for, each once however often it is named or linked; files are not read.
-
-    A place is a run's ``_score.json``, ``_samples.jsonl``, ``_report.xlsx`` or prediction file (with the results beside
-    it); a folder, which is searched with all below it but for ``previous`` and hidden folders and links to folders; or
-    a glob of these (``**`` for folders of any depth), whose matches that are no run are passed over. Of runs of one
-    name that a folder has in the kit's folders of one time each, only the latest counts. Raises BadInput where a place
-    holds no scored run, or one that is half written.
-    """
+    """The runs that places stand for, each once however often it is named or linked; files are not read. A place is a
+    run's result or prediction file; a folder, searched with all below it but for ``previous``, hidden folders and links
+    to folders; or a glob of these, whose matches that are no run are passed over. Of runs of one name in the kit's
+    folders of one time each the latest counts. Raises BadInput where a place holds no scored run, or half of one."""
     return [_both_files(paths) for paths in _each_once(places)]
 
 
@@ -344,16 +338,21 @@ def _parse_object(line: str) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class JudgedFile:
-    """The judged samples of one file by index; ``result`` is in the score file beside it, None where there is none."""
+    """The judged samples of one file by index."""
 
     path: Path
     rows: Mapping[str, SampleRow]
-    result: Result | None
 
     @property
     def stem(self) -> str:
         """The file's name without the ending."""
-        return _stem(self.path)
+        name = self.path.name
+        return name.removesuffix(SAMPLES_ENDING) if name.endswith(SAMPLES_ENDING) else self.path.stem
+
+    @cached_property
+    def result(self) -> Result | None:
+        """What the score file beside it holds, None where there is none."""
+        return known_result(result_paths(self.path, stem=self.stem).score)
 
     @property
     def model(self) -> str:
@@ -376,8 +375,7 @@ class JudgedFile:
 
 def read_judged(paths: Iterable[Path]) -> list[JudgedFile]:
     """Read files of judged samples, and those of the runs that folders and globs hold (see :func:`find_all`), among
-    which multiple-choice runs are passed over. Raises BadInput where a path does not exist, is no whole file of judged
-    samples or is one of a multiple-choice run; a folder has no reasoning run; a file is named twice."""
+    which multiple-choice runs are passed over. Raises BadInput where there are none, or a file is named twice."""
     files: list[JudgedFile] = []
     for path in paths:
         if path.is_file():
@@ -414,12 +412,7 @@ def _judged_file(path: Path) -> JudgedFile:
         rows[row.sample.index] = row
     if not rows:
         raise BadInput(f"{path} is empty; score the run again.")
-    return JudgedFile(path, rows, known_result(result_paths(path, stem=_stem(path)).score))
-
-
-def _stem(samples: Path) -> str:
-    name = samples.name
-    return name.removesuffix(SAMPLES_ENDING) if name.endswith(SAMPLES_ENDING) else samples.stem
+    return JudgedFile(path, rows)
 
 
 def is_samples(path: Path) -> bool:
@@ -432,9 +425,8 @@ def is_samples(path: Path) -> bool:
 
 
 def scored_runs(place: Path) -> list[tuple[Path, Result]]:
-    """A ``_score.json`` with its result, or all of a folder (see :func:`find_all`), read before a board is touched.
-    Their samples need not be there. Raises BadInput where there is no result, one of them is not a result of this
-    package, or samples have no score."""
+    """A ``_score.json`` with its result, or all of a folder (see :func:`find_all`), whose samples need not be there.
+    Raises BadInput where there is no result, or one that cannot be read."""
     if place.is_dir():
         return [(paths.score, read_result(paths.score)) for paths in _each_once([place])]
     if place.exists() and place.suffix != ".json":
@@ -443,9 +435,9 @@ def scored_runs(place: Path) -> list[tuple[Path, Result]]:
 
 
 def write_run(run: Run, write_report: Callable[[Path], None] | None = None) -> None:
-    """Write the result files of a run, the workbook by ``write_report``; then an earlier result with paid verdicts goes
-    out of their way. The samples come first: they hold what was paid for. The score comes last: it says that all is
-    there. Where one cannot be written the earlier ones stay. Raises RunFailed where the folder cannot be written to."""
+    """Write the result files of a run, the workbook by ``write_report``, or none. An earlier result with paid verdicts
+    goes out of their way. The score takes its name last: it says that all is there. Raises RunFailed where the folder
+    cannot be written to."""
     with writing(run.paths.score.parent, MAKE_ROOM), ExitStack() as stack:
         # They take their names in the other order, when the block ends.
         score = stack.enter_context(replacing(run.paths.score))
@@ -457,11 +449,8 @@ def write_run(run: Run, write_report: Callable[[Path], None] | None = None) -> N
 
 
 def _archive_previous(run: Run) -> None:
-    """Move an earlier result with paid verdicts into the folder ``previous`` unless the new one was made the same way.
-    Judging costs money. What a second evaluation would write over is kept where it had another judge, protocol,
-    parameter or other predictions, where it scored less, and where it asked the judge everything anew. What an
-    extractor read was paid for just as well. Earlier files that cannot be read (an old version, an edited file) are
-    kept too."""
+    """Move an earlier result into ``previous`` that a judge or an extractor was paid for, unless the new one was made
+    the same way, of the same predictions, scored no less and did not ask everything anew."""
     paths, result = run.paths, run.result
     if not paths.samples.exists() or (result.settings.judge is None and not _is_paid(paths.score)):
         return
