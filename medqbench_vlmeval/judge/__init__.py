@@ -7,23 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medqbench_vlmeval.judge.calls import Judge, OnProgress, Progress
-    from medqbench_vlmeval.judge.client import KitClient
-    from medqbench_vlmeval.judge.judges import build_extractor, build_judge, build_model_judge
-    from medqbench_vlmeval.judge.options import DEFAULT_PROTOCOL, RULES, JudgeOptions
+    from medqbench_vlmeval.judge.calls import Judge
+    from medqbench_vlmeval.judge.judges import build_judge
+    from medqbench_vlmeval.judge.options import RULES, JudgeOptions
 
-__all__ = [
-    "DEFAULT_PROTOCOL",
-    "RULES",
-    "Judge",
-    "JudgeOptions",
-    "KitClient",
-    "OnProgress",
-    "Progress",
-    "build_extractor",
-    "build_judge",
-    "build_model_judge",
-]
+__all__ = ["RULES", "Judge", "JudgeOptions", "build_judge"]
 
 
 def __getattr__(name: str) -> Any:

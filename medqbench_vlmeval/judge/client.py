@@ -36,30 +36,11 @@ _REFUSED = frozenset({400, 403, 422})
 # Time-outs, conflicts and limits pass; so do the server's own failures (500 and up).
 _MAY_HEAL = frozenset({408, 409, 425, 429})
 # A 400 that speaks of this one prompt: its length, or a filter that its words set off.
-_THIS_PROMPT_CODES = frozenset(
-    {"context_length_exceeded", "string_above_max_length", "content_filter", "invalid_prompt"}
-)
-_THIS_PROMPT = re.compile(
-    r"(?:maximum|max) context length|context window|maximum (?:input|model) length|content filter"
-    r"|flagged|usage polic|moderation",
-    re.I,
-)
-_SCHEMA_REFUSED = re.compile(r"response[_ ]format|json[_ ]schema|text[_ .]format|structured|guided", re.IGNORECASE)
-_STREAM_WANTED = re.compile(
-    r"only[^.]{0,30}\bstream|\bstream\w*[^.]{0,20}(?:must|required|only|should be (?:set to )?true)"
-    r"|(?:enable|requires?|use|non)[^.]{0,20}[ -]stream",
-    re.IGNORECASE,
-)
+_THIS_PROMPT_CODES = ("context_length_exceeded", "string_above_max_length", "content_filter", "invalid_prompt")
 # A server of uvicorn's closes an idle connection after 5 s: one that is older is not used again.
 _IDLE_SECONDS = 4.0
 _REASONING = re.compile(r"(?:^|[/._:-])(?:o[1-9]|gpt-[5-9])(?![a-z0-9])", re.IGNORECASE)
-_LIMIT_REFUSED = re.compile(r"max_(?:completion_)?tokens|max_new_tokens|in the completion", re.IGNORECASE)
-_TOO_MANY = re.compile(
-    r"context|maximum|at most|too (?:large|long|many|big|high)|less than|greater|larger|exceed|range", re.IGNORECASE
-)
 _LONGEST_HEADER = 2**16
-
-_PLAIN_HTTP = re.compile(r"plain http|http request (?:was sent )?to an? https", re.IGNORECASE)
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -107,9 +88,9 @@ class JudgeClient:
         self, failed: Failed, headers: Mapping[str, str], reason: str | None = None
     ) -> JudgeError | Unanswered:
         """That the server refuses every call, or this attempt, and for what ``reason`` beside the server's words."""
-        status, words = failed.status, failed.words
-        about_prompt = status == 400 and (failed.code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
-        at_first = not self._answered and (status in _HOPELESS_AT_FIRST or _PLAIN_HTTP.search(words) is not None)
+        status = failed.status
+        about_prompt = status == 400 and (failed.code in _THIS_PROMPT_CODES or failed.says("this prompt"))
+        at_first = not self._answered and (status in _HOPELESS_AT_FIRST or failed.says("plain http"))
         if not (at_first or status in _HOPELESS or failed.code == "insufficient_quota"):
             return Unanswered(
                 reason or str(failed),
@@ -135,7 +116,7 @@ class JudgeClient:
             hint = "Name that address with --judge-base-url."
         elif status in (400, 422) and "temperature" in words.lower():
             hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
-        elif status == 400 and _PLAIN_HTTP.search(words):
+        elif status == 400 and failed.says("plain http"):
             hint = "Begin --judge-base-url with https://."
         return JudgeError(
             f"The {role} '{self._options.name}' at {shown_url(self._url())} refused the call with "
@@ -237,9 +218,9 @@ class OpenAIClient(JudgeClient):
     def _other_limit(self, failed: Failed, body: Mapping[str, object], limit: str | None) -> str | None:
         """The limit's name for the next attempt, None for none; the same one where the failure is not about that."""
         given = next((name for name in LIMITS if name in body and name not in self._options.extra), None)
-        if failed.status not in (400, 422) or given is None or not _LIMIT_REFUSED.search(failed.words):
+        if failed.status not in (400, 422) or given is None or not failed.says("limit refused"):
             return limit
-        if limit == "" and not _TOO_MANY.search(failed.words):
+        if limit == "" and not failed.says("too many tokens"):
             return LIMITS[given == LIMITS[0]]
         # A context too small for the prompt and the usual limit may hold the prompt and its verdict.
         return None if self._options.max_tokens is None else limit
@@ -249,14 +230,14 @@ class OpenAIClient(JudgeClient):
         if failed.status not in (400, 422):
             return False
         schema_asked = "response_format" in body and "response_format" not in self._options.extra
-        if schema_asked and _SCHEMA_REFUSED.search(failed.words):
+        if schema_asked and failed.says("schema refused"):
             # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
             self._takes_schemas = False
             return True
         if "stream_options" in body and "stream_options" in failed.words:
             self._stream = {"stream": True}
             return True
-        if not body.get("stream") and _STREAM_WANTED.search(failed.words):
+        if not body.get("stream") and failed.says("stream wanted"):
             # Without the option a stream says nothing of tokens.
             self._stream = {"stream": True, "stream_options": {"include_usage": True}}
             return True

@@ -32,11 +32,12 @@ _DEEPEST = 5
 # How servers say that a reply was not ended by the model (OpenAI, Anthropic, Gemini, Mistral, Bedrock, Zhipu, DeepSeek,
 # vLLM, SGLang), in small letters without anything between them.
 _FINISHES = json.loads(Path(__file__).with_name("finish_reasons.json").read_text(encoding="utf-8"))
-# What an error in words or codes means as an HTTP status, the first that fits. What stops a run has to be said plainly.
-_MEANINGS = [
-    (int(status), re.compile("".join(patterns), re.IGNORECASE))
-    for status, patterns in json.loads(Path(__file__).with_name("error_words.json").read_text(encoding="utf-8"))
-]
+# What an error in words or codes means: an HTTP status, the first that fits, or what is wrong with the request. What
+# stops a run has to be said plainly.
+_ERROR_WORDS = {
+    meaning: re.compile("|".join(words), re.IGNORECASE)
+    for meaning, words in json.loads(Path(__file__).with_name("error_words.json").read_text(encoding="utf-8")).items()
+}
 _STATUS = re.compile(r"([45]\d\d)(?:\d\d)?")
 _WAIT = re.compile(
     r"(?:try again|retry|wait)(?:\s(?:in|after|for|about))*\s(?:(?P<m>\d{1,3})\s?m(?!s|il)(?:in\w*)?\s?)?"
@@ -61,6 +62,10 @@ class Failed(Exception):
 
     def __str__(self) -> str:
         return self.words if self.as_sent == 200 else f"status {self.as_sent}: {self.words}"
+
+    def says(self, meaning: str) -> bool:
+        """Whether the words have a meaning of ``error_words.json``."""
+        return _ERROR_WORDS[meaning].search(self.words) is not None
 
 
 def inside(value: Any, *path: str | int) -> Any:
@@ -172,10 +177,11 @@ def failure_in(body: Any, status: int, mask: Callable[[str], str], otherwise: st
         meant = next(named, 502 if status == 200 else status)
     said = " ".join((*codes, words))
     if status == 200:
-        by_words = next((of for of, pattern in _MEANINGS if pattern.search(said)), meant)
+        statuses = (int(of) for of, pattern in _ERROR_WORDS.items() if of.isdigit() and pattern.search(said))
+        by_words = next(statuses, meant)
         # A plain number stands before words, but for an account that is empty.
         meant = by_words if meant == 502 or by_words == 402 else meant
-    code = "insufficient_quota" if _MEANINGS[0][1].search(said) else ""
+    code = "insufficient_quota" if _ERROR_WORDS["402"].search(said) else ""
     wait = _WAIT.search(_words(body) or otherwise)
     seconds = None
     if wait and (wait["m"] or wait["s"]):

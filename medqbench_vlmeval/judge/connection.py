@@ -4,11 +4,12 @@ The variables are those that other clients know: ``SSL_CERT_FILE``, ``SSL_CERT_D
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import ssl
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -17,21 +18,11 @@ from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.secrets import shown_url
 
-_CERTIFICATE_ADVICE = {
-    "mismatch": "Name the host that the certificate is for with --judge-base-url.",
-    "expired": "Have the certificate renewed, or set this machine's clock.",
-    "": "Name the file of its certificate authority with SSL_CERT_FILE.",
-}
-# By the names of the errors' classes in aiohttp, httpx, requests and the standard library.
-_KINDS = (
-    ("gaierror", "there is no host '{host}' (DNS)", "Correct --judge-base-url, or look at the network."),
-    ("ConnectionRefused", "the connection was refused", "Start the server or correct --judge-base-url."),
-    ("Payload|IncompleteRead", "the connection broke in the middle of a reply", "Look at the server's log."),
-    ("BadHttp|BadStatus|Encoding|LineTooLong", "its answer is no HTTP that can be read", "Look at the URL's port."),
-    ("Disconnect|RemoteProtocol|Reset|BrokenPipe|ReadError|ConnectionAborted",
-     "the server closed the connection without a reply", "Look at the server's log."),
-    ("", "the connection failed{number}", "Start the server or correct --judge-base-url."),
-)  # fmt: skip
+# Advice by words of a certificate's fault, and words and advice by the names of the errors' classes in aiohttp, httpx,
+# requests and the standard library.
+_FAULTS: Mapping[str, Sequence[Sequence[str]]] = json.loads(
+    Path(__file__).with_name("connection.json").read_text(encoding="utf-8")
+)
 
 
 def tls_context() -> ssl.SSLContext:
@@ -103,7 +94,7 @@ def connection_words(
     hopeless = True
     if certificate:
         words = f"its certificate is not trusted ({certificate.rstrip('.')})"
-        advice = next(advice for word, advice in _CERTIFICATE_ADVICE.items() if word in words)
+        advice = next(advice for word, advice in _FAULTS["certificate"] if word in words)
     elif any(isinstance(cause, ssl.SSLError) for cause in causes):
         plain = re.search("WRONG_VERSION|RECORD_LAYER|HTTP_REQUEST|UNKNOWN_PROTOCOL|PACKET_LENGTH", reason)
         words = "it speaks no TLS there" if plain else f"TLS failed ({reason or error})"
@@ -113,7 +104,7 @@ def connection_words(
         words = f"the proxy of {proxy[1]} " + (f"refused with status {status}" if status else "cannot be reached")
         advice, hopeless = "Correct the variable, or put the host into NO_PROXY.", status == 407
     else:
-        words, advice = next((words, advice) for kind, words, advice in _KINDS if re.search(kind, kinds))
+        words, advice = next((words, advice) for kind, words, advice in _FAULTS["other"] if re.search(kind, kinds))
         hopeless = False
         if "without a reply" in words and url.lower().startswith("http:"):
             advice += " If it speaks TLS, begin --judge-base-url with https://."

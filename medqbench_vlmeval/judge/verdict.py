@@ -28,6 +28,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from medqbench_vlmeval.answers.plain import any_of, spoken_text
@@ -225,26 +226,10 @@ def without_quotations(text: str) -> str:
 _QUOTATION = re.compile(r'"[^"\n]*"|“[^”\n]*”|„[^“”\n]*[“”]|«[^»\n]*»|^[ \t]{0,8}>[^\n]*$', re.MULTILINE)
 _QUOTES_AND_UNDERSCORES = re.compile(r"['_]+")
 # In this order: what carries meaning becomes a colon or a round bracket, the rest of the dress goes.
-_VERDICT_MARKUP = (
-    (re.compile(r"\\(?:text|textbf|mathbf|mathrm|bf)\b"), ""),
-    (re.compile(r"\\boxed\s?\{"), " boxed: {"),
-    (
-        re.compile(r"(?i)<(score|verdict|rating|answer|result)>\s{0,20}([^<>\n]{1,60}?)\s{0,20}</[a-z]{1,10}>"),
-        r" \1: \2 ",
-    ),
-    (re.compile(r"```[a-z]{0,10}"), " "),
-    (re.compile(r"^[ \t]{0,8}>[> \t]{0,8}", re.MULTILINE), ""),
-    (re.compile(r"[*`\"“”„«»#$\\]"), ""),
-    (re.compile(r"<(?=\s{0,2}\d{1,3}\s{0,2}>)|(?<=\d)>"), ""),
-    (re.compile(r"(?:[-=–—]{1,3}>|→|⇒)"), ":"),
-    (re.compile(r"={1,3}|\|"), ":"),
-    (re.compile(r"[\[{]"), "("),
-    (re.compile(r"[\]}]"), ")"),
-    (re.compile(r"[‐‑‒–—―−]"), "-"),
-    (re.compile(r"^(?:[ \t]|:|-(?![ \t]?\d))+$", re.MULTILINE), ""),
-    (re.compile(r"^[ \t]*:(?=[^:\n]*:)", re.MULTILINE), ""),
-    (re.compile(r"[^\S\n]{1,}"), " "),
-)
+_VERDICT_MARKUP = [
+    (re.compile(pattern), written)
+    for pattern, written in json.loads(Path(__file__).with_name("verdict_markup.json").read_text(encoding="utf-8"))
+]
 
 
 def plain_verdict(text: str) -> str:

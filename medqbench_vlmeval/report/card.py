@@ -23,8 +23,8 @@ from medqbench_vlmeval.benchmark import (
 from medqbench_vlmeval.data.download import REVISION_VARIABLE
 from medqbench_vlmeval.data.sources import hub_file
 from medqbench_vlmeval.files import write_text, writing
-from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
-from medqbench_vlmeval.judge.options import MOST_TOKENS, PUBLIC_URL
+from medqbench_vlmeval.judge import RULES
+from medqbench_vlmeval.judge.options import DEFAULT_PROTOCOL, MOST_TOKENS, PUBLIC_URL
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.provenance import JudgeSettings, Provenance
 from medqbench_vlmeval.report.run_tables import COUNT_TITLES, contrast_tables, image_forms, measures_of, overall_by

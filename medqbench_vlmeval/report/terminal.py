@@ -21,7 +21,7 @@ from medqbench_vlmeval.steps import heard_by, step
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medqbench_vlmeval.judge import OnProgress, Progress
+    from medqbench_vlmeval.judge.calls import OnProgress, Progress
 
 
 _NONE = "-"

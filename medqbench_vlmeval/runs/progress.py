@@ -24,7 +24,7 @@ from medqbench_vlmeval.runs.result import adapter_of
 from medqbench_vlmeval.steps import heard_by
 
 if TYPE_CHECKING:
-    from medqbench_vlmeval.judge import OnProgress, Progress
+    from medqbench_vlmeval.judge.calls import OnProgress, Progress
     from medqbench_vlmeval.judge.usage import PriceTable
 
 PROGRESS_ENDING = "_progress.json"

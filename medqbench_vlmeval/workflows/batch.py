@@ -12,10 +12,11 @@ from tempfile import TemporaryFile
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import replacing, writing
-from medqbench_vlmeval.judge import RULES, JudgeOptions, build_model_judge
+from medqbench_vlmeval.judge import RULES, JudgeOptions
 from medqbench_vlmeval.judge.batch_api import state_path
 from medqbench_vlmeval.judge.batch_files import MAX_BYTES, MAX_LINES, call_line, part_path, plan_parts
 from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.judges import build_model_judge
 from medqbench_vlmeval.judge.secrets import values_named_secret
 from medqbench_vlmeval.workflows.evaluate import Request, prepare
 

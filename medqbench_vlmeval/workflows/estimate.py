@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.judge import JudgeOptions, build_extractor, build_judge
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.budget import Estimate, estimate, estimates, total
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import texts_to_judge
 from medqbench_vlmeval.judge.client import JudgeClient
-from medqbench_vlmeval.judge.judges import extractor_options
+from medqbench_vlmeval.judge.judges import build_extractor, extractor_options
 from medqbench_vlmeval.judge.usage import load_prices
 from medqbench_vlmeval.workflows.evaluate import Request, adopted, open_replies, prepare, read_by_rules
 

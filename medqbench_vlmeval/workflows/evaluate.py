@@ -25,11 +25,12 @@ from medqbench_vlmeval.data.columns import Named
 from medqbench_vlmeval.data.image_cells import KeptImages, image_names
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import check_room, is_any_of
-from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnProgress, build_extractor, build_judge
+from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, build_judge
 from medqbench_vlmeval.judge.adopted import AdoptedJudge, adopted_judge
 from medqbench_vlmeval.judge.cache import ReplyCache, default_folder
-from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
-from medqbench_vlmeval.judge.judges import extractor_options
+from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING, OnProgress
+from medqbench_vlmeval.judge.client import KitClient
+from medqbench_vlmeval.judge.judges import build_extractor, extractor_options
 from medqbench_vlmeval.judge.secrets import refuse_key
 from medqbench_vlmeval.judge.usage import load_prices, usage_by, usage_by_judge
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table

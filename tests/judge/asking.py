@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.judge.calls import Reply
+from medqbench_vlmeval.judge.calls import Progress, Reply
 from medqbench_vlmeval.judge.client import Messages
 from medqbench_vlmeval.types import Judged, Prediction, Sample
 from tests.servers import JudgeServer

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge, RunFailed
-from medqbench_vlmeval.judge import JudgeOptions, build_model_judge
+from medqbench_vlmeval.judge import JudgeOptions
 from medqbench_vlmeval.judge.batch_api import collect, read_submissions, require_new, state_path, states_of
 from medqbench_vlmeval.judge.batch_api import submit as submit_calls
 from medqbench_vlmeval.judge.batch_files import call_line, read_call_file
+from medqbench_vlmeval.judge.judges import build_model_judge
 from tests.batch_server import EXPIRED, LOST, BatchServer
 from tests.judge.asking import samples_of
 from tests.servers import Request, Sent, refusal

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.judge import JudgeOptions, build_model_judge
+from medqbench_vlmeval.judge import JudgeOptions
 from medqbench_vlmeval.judge.batch_files import (
     call_line,
     custom_id,
@@ -24,6 +24,7 @@ from medqbench_vlmeval.judge.batch_files import (
 )
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Call, Reply, kept_verdicts
+from medqbench_vlmeval.judge.judges import build_model_judge
 from medqbench_vlmeval.judge.protocols import PROTOCOLS
 from medqbench_vlmeval.judge.secrets import Mask
 from tests.batch_server import answer_lines, jsonl, vllm_lines

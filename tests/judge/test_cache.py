@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.judge import JudgeOptions, build_extractor, build_judge, replies
+from medqbench_vlmeval.judge import JudgeOptions, build_judge, replies
 from medqbench_vlmeval.judge.cache import FILE_NAME, ReplyCache, Row, default_folder
 from medqbench_vlmeval.judge.calls import Reply
+from medqbench_vlmeval.judge.judges import build_extractor
 from medqbench_vlmeval.types import Prediction, Sample
 from tests.judge.asking import ask, scores
 from tests.servers import JudgeServer

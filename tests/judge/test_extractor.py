@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.judge import JudgeOptions, OnProgress, Progress, build_extractor
-from medqbench_vlmeval.judge.judges import extractor_options
+from medqbench_vlmeval.judge import JudgeOptions
+from medqbench_vlmeval.judge.calls import OnProgress, Progress
+from medqbench_vlmeval.judge.judges import build_extractor, extractor_options
 from medqbench_vlmeval.judge.protocols import CHOICE, choice_protocol, letter_of, options_text
 from medqbench_vlmeval.judge.replies import parse_choice
 from medqbench_vlmeval.judge.usage import usage_of

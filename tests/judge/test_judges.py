@@ -23,8 +23,9 @@ from medqbench_vlmeval import workflows
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.files import sha256_text, write_jsonl
-from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.calls import Progress
 from medqbench_vlmeval.judge.judges import build_extractor, check_judge_name
 from medqbench_vlmeval.judge.protocols import load_protocol
 from medqbench_vlmeval.judge.usage import single_verdicts, usage_of

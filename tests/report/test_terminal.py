@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.judge import Progress
+from medqbench_vlmeval.judge.calls import Progress
 from medqbench_vlmeval.provenance import Protocol
 from medqbench_vlmeval.report.leaderboard.board import add, own_entries, rows_of
 from medqbench_vlmeval.report.leaderboard.tables import terminal_board

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.errors import JudgeError
-from medqbench_vlmeval.judge import Progress
+from medqbench_vlmeval.judge.calls import Progress
 from medqbench_vlmeval.judge.usage import load_prices
 from medqbench_vlmeval.report.terminal import Meter
 from medqbench_vlmeval.runs import progress as module
