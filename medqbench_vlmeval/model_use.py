@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-KIT = "kit"
-"""The way of images that leaves their encoding to the kit, through which the published rows were made."""
+KIT = "kit"  # the way of images that leaves their encoding to the kit, through which the published rows were made
 
 
 @dataclass(frozen=True)
@@ -23,15 +22,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class ImageUse:
-    """In what form a model got its images, as seen where they left the kit; each image counts once.
-
-    ``image_bytes`` ('kit', 'original') and ``image_detail`` ('kit', 'low', 'high') are what was asked for, 'mixed'
-    where a run went on with another choice. ``seen_in`` counts places: 'request' (an HTTP body), 'processor' (an image
-    processor in this process), 'path' (a model in this process got the file's path), 'nowhere' (sent in a way that is
-    not watched). ``forms`` counts formats ('JPEG q75'; 'pixels' in a processor), ``details`` OpenAI's detail as sent.
-    ``n_lossy`` images had their pixels changed, with their ``psnr`` in dB (at the original's size); ``scale`` is the
-    number of pixels sent over the file's. ``n_left_out`` counts images of questions that were sent without them.
-    """
+    """In what form a model got its images, each counted once. ``image_bytes`` ('kit', 'original') and ``image_detail``
+    ('kit', 'low', 'high') were asked for, 'mixed' where a run went on with another choice. ``seen_in`` counts places:
+    'request' (an HTTP body), 'processor' or 'path' (a model in this process got pixels, or the file's path), 'nowhere'
+    (not watched). ``forms`` counts formats ('JPEG q75'; 'pixels' in a processor), ``details`` OpenAI's detail as sent.
+    ``n_lossy`` images had their pixels changed, with their ``psnr`` in dB (at the original's size); ``scale`` is pixels
+    sent over the file's. ``n_left_out`` images were not sent."""
 
     image_bytes: str
     image_detail: str
@@ -51,8 +47,7 @@ class ImageUse:
 
     @property
     def way(self) -> str:
-        """How images were sent, as far as the run's options changed it: 'kit', 'original', 'original, detail high' ...
-        A model in this process reads the files itself, whatever the options say: 'kit'."""
+        """How images were sent: 'kit' (always, in this process), 'original', 'original, detail high' ..."""
         asked = [self.image_bytes] if "request" in self.seen_in else []
         asked += [f"detail {self.image_detail}"] if self.details else []
         return ", ".join(part for part in asked if part not in (KIT, f"detail {KIT}")) or KIT

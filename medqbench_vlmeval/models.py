@@ -70,9 +70,8 @@ PUBLISHED_MODELS = {name: PublishedModel(name, **of) for name, of in _TABLE["mod
 
 @dataclass(frozen=True)
 class Service:
-    """What a class of the kit for API models reads from the environment: the variable of its key ('' where it has
-    none), which depends on words in the model's identifier for some, and a further one with its value, which
-    ``is_needed`` for the vendor's own endpoint ('ANTHROPIC_BACKEND=official')."""
+    """What a class of the kit for API models reads from the environment: the variable of its key ('' for none), for
+    some by words in the model's identifier, and 'ANTHROPIC_BACKEND=official' where that ``is_needed``."""
 
     key: str
     backend: str = ""

@@ -9,15 +9,13 @@ from typing import Any
 
 from medqbench_vlmeval.model_use import ModelUse
 
-ADOPTED = "adopted"
-"""The protocol of verdicts that were taken over from a file that another program judged."""
+ADOPTED = "adopted"  # the protocol of verdicts from a file that another program judged
 
 
 @dataclass(frozen=True)
 class ColumnUse:
-    """Which columns a file's meanings came from. ``read`` maps a meaning to the column's name in the file, ``inferred``
-    to a sentence that says how and for how many rows; ``absent`` names the meanings that were not found, ``ignored``
-    the columns that no meaning claimed, and ``named`` the meanings whose column the user named."""
+    """Which columns a file's meanings came from. ``read`` maps a meaning to a column's name, ``inferred`` to a sentence
+    that says how; ``absent`` meanings were not found, ``ignored`` columns claimed by none, ``named`` by the user."""
 
     read: Mapping[str, str] = field(default_factory=dict)
     inferred: Mapping[str, str] = field(default_factory=dict)

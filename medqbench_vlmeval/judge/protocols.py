@@ -186,7 +186,7 @@ def either(values: Iterable[str]) -> str:
 
 def _family(name: str) -> Protocol | None:
     if name == "official":
-        templates = official.official_texts().templates
+        templates = {task: official.official_templates(task) for task in REASONING_PREFIX}
         return Protocol(name, "1", templates, official.ANSWER_MARKER, official.REFERENCE_MARKER)
     if name not in ("rubric", "rubric-joint"):
         return None

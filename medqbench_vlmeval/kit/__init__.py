@@ -1,6 +1,5 @@
 """The only door to VLMEvalKit: nothing outside this room imports ``vlmeval`` or ``torch``. The kit's import turns
-certificate checks off for all of ``urllib`` in the process; whoever imports it here turns them on again with
-:func:`check_certificates`."""
+certificate checks off for all of ``urllib``; whoever imports it turns them on again by :func:`check_certificates`."""
 
 import ssl
 import sys

@@ -110,15 +110,11 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         window: str | None = None,
         **_kit_options: Any,
     ) -> None:
-        """Load a dataset; the environment variable MEDQBENCH_LIMIT cuts it to a stratified subset of so many samples.
-
-        ``dataset`` is a name of the class's task (``benchmark.dataset_names``), or of its second pass; the test split
-        by default. ``data_path`` is a local data file in place of the published one, for the combined reasoning task
-        the folder of its two files. ``prompt_style`` is one of ``prompts.STYLES``; ``columns`` are the file's by their
-        meanings, ``{"severity": "grade"}``; ``window`` is 'LOW,HIGH', for deep grey where neither row nor file states
-        one. Their defaults are MEDQBENCH_PROMPT_STYLE, MEDQBENCH_COLUMNS and MEDQBENCH_WINDOW. Raises BadInput where
-        the name, the file, the style, a column or the limit cannot be used.
-        """
+        """Load a dataset, of MEDQBENCH_LIMIT samples where the environment says so. ``dataset`` is a name of the
+        class's task, or of its second pass; the test split by default. ``data_path`` is a local data file in place of
+        the published one, for the combined reasoning task the folder of its two. ``columns`` are the file's by their
+        meanings, ``{"severity": "grade"}``; ``window`` is 'LOW,HIGH', for deep grey where nothing states one. Defaults
+        are MEDQBENCH_PROMPT_STYLE, _COLUMNS and _WINDOW. Raises BadInput where one of them cannot be used."""
         watch_inference(_MedQBenchDataset)
         # The kit's own constructor evaluates cells as Python; nothing of it is needed.
         self.dataset_name = dataset or next(iter(dataset_names(self.TASK)))

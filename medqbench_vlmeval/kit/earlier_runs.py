@@ -1,14 +1,9 @@
-"""What becomes of the replies that earlier runs left in a work folder.
-
-The kit takes up replies by a file's name, whatever they were made with. Here a record of that
-(``MODEL_DATASET_inference.json``) stands beside each prediction file from the start of its inference. Replies made with
-something else are moved to ``previous/``, or stay in the folder of their run and are passed over; checkpoints, which
-are pickles, are moved whole and never opened.
-
-Local mode of the PyPI kit writes straight into the model's folder: a limited run would cut a prediction file there, and
-take away the checkpoint of a run of all samples. All other ways make a folder for each run and put links, in the place
-of those files, into the model's.
-"""
+"""What becomes of the replies that earlier runs left in a work folder. The kit takes them up by a file's name, whatever
+they were made with. Here a record of that (``MODEL_DATASET_inference.json``) stands beside each prediction file from
+the start. Replies made with something else are moved to ``previous/``, or stay in the folder of their run and are
+passed over; checkpoints, which are pickles, are moved whole and never opened. Local mode of the PyPI kit writes into
+the model's folder: a limited run would cut a prediction file there, and take away the checkpoint of a run of all
+samples. All other ways make a folder for each run, and links, in the place of those files, in the model's."""
 
 from __future__ import annotations
 
@@ -45,8 +40,7 @@ _STYLE, _WORDING = "prompt style", "prompt sha256"
 
 
 def earlier_record(predictions: Path) -> MadeWith | None:
-    """What the replies at a prediction file's place were made with, by its columns, else by the record beside it; None
-    where there are none."""
+    """What the replies at a prediction file's place were made with, by columns, else by the record; None for none."""
     files = [path for path in _reply_files(predictions) if path.is_file()]
     if not files:
         return None
@@ -99,8 +93,7 @@ def _results(predictions: Path) -> list[Path]:
 
 
 class EarlierRuns:
-    """Stands between the kit and the files of earlier runs; ``models`` are the true names by those that the kit is
-    given, ``limit`` is the number of samples of the run."""
+    """Stands between the kit and earlier runs' files; ``models`` are the true names by those that the kit is given."""
 
     def __init__(self, models: Mapping[str, str], options: RunOptions, limit: int | None) -> None:
         self._models, self._settings = models, options.reply_settings

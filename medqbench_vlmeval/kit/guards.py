@@ -67,8 +67,7 @@ class Redaction:
 
 @contextmanager
 def redacted(arguments: Sequence[str] = (), known: Iterable[str] = ()) -> Iterator[Redaction]:
-    """Mask secrets of the command line, and further ones that are ``known``, in log records and both standard streams.
-    Inside, :func:`guard_kit` does the same for the kit's files."""
+    """Mask secrets of the command line, and others that are ``known``, in log records and both standard streams."""
     mask = Redaction(arguments, known)
     out, err = _masked(sys.stdout, mask), _masked(sys.stderr, mask)
     with masked_logs(mask), redirect_stdout(out), redirect_stderr(err):
@@ -176,8 +175,7 @@ def _masked(stream: TextIO, mask: Redaction) -> TextIO:
 
 
 class _InChild:
-    """One of the kit's functions that run in a process of their own, masked there too. A process that is not forked
-    knows nothing of this run; the secrets travel with the call, through a pipe."""
+    """One of the kit's functions that run in a process of their own, to which the secrets travel with the call."""
 
     def __init__(self, name: str, secrets: Sequence[str], original: Any = None) -> None:
         self._name, self._secrets, self.original = name, secrets, original

@@ -1,7 +1,6 @@
-"""Models that the kit's own ``build_judge`` makes, as judges of ours (``--judge kit:NAME``). The kit's client decides
-what NAME means, where it is served and which variable holds its key; retries, limits and the decision to stop are the
-engine's. One attempt is the model's own ``generate_inner``: ``generate`` sleeps before each call, takes texts for
-files, and tells a failure by a sentence in the place of the reply."""
+"""Models that the kit's ``build_judge`` makes, as judges (``--judge kit:NAME``). The kit decides what NAME means, where
+it is served and which variable holds its key; retries and limits are the engine's. One attempt is ``generate_inner``:
+``generate`` sleeps before each call, takes texts for files, and tells a failure in the place of the reply."""
 
 from __future__ import annotations
 
@@ -41,9 +40,8 @@ _IN_PROCESS = "llama31-8b"
 
 
 def kit_client(options: JudgeOptions) -> JudgeClient:
-    """What asks the model of the kit's that ``options`` name (see ``judge.KitClient``). Raises MissingDependency where
-    no kit is installed; BadInput for no name behind 'kit:', or an option that this model cannot take; JudgeError where
-    the variable that ``key_env`` names is not set."""
+    """What asks the model of the kit's that ``options`` name. Raises MissingDependency where no kit is installed;
+    BadInput for no name, or an option that the model cannot take; JudgeError where ``key_env`` is not set."""
     require_kit()
     name = options.name.removeprefix(KIT_PREFIX).strip()
     if not name:
@@ -165,6 +163,5 @@ class _KitModel(JudgeClient):
 
 
 def _as_one(messages: Messages) -> str:
-    """A conversation for a model that takes one message, without the judge's own words: what they quote of an answer
-    would stand there outside of its tags."""
+    """A conversation as one message, without the judge's own words, which would quote an answer outside of its tags."""
     return "\n\n".join(message["content"] for message in messages if message["role"] != "assistant")

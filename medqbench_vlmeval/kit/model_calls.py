@@ -1,8 +1,7 @@
-"""Whether a run's models can be had and called at all, and why a call failed. Before a run, weights are looked for
-before anything heavy is imported, and a served model is built as the run will build it and put one short question. What
-would fail every call stops the run. During a run, what failed by the kit's own terms begins with the sentence by which
-it knows what to ask again, and goes on with the server's reason without keys. The kit itself writes no reason, and some
-of its classes hand on an error's words, or none, as the reply."""
+"""Whether a run's models can be had and called at all, and why a call failed. Before a run weights are looked for, and
+a served model is built as the run will build it and put one short question; what would fail every call stops the run.
+In a run, a failed reply begins with the sentence by which the kit knows what to ask again, and goes on with the
+server's reason without keys, where the kit writes none, or hands on an error's words as the reply."""
 
 from __future__ import annotations
 
@@ -32,8 +31,7 @@ from medqbench_vlmeval.kit_version import WEIGHTS, InstalledKit, zoo_models
 from medqbench_vlmeval.models import PUBLISHED_MODELS, SERVICES, PublishedModel, Service
 from medqbench_vlmeval.predictions.files import UNKNOWN_REASON, failure_reason
 
-GAVE_UP = "Failed to obtain answer via API."
-"""The kit's sentence; it asks a sample again whose prediction holds it."""
+GAVE_UP = "Failed to obtain answer via API."  # the kit asks a sample again whose prediction holds it
 
 _EMPTY = "an empty reply"
 _CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
@@ -168,8 +166,7 @@ def _words_of(error: BaseException, mask: Callable[[str], str]) -> str:
 
 
 def missing_weights(models: Mapping[str, object], kit: InstalledKit) -> dict[str, str]:
-    """By model whose weights are not on this machine and cannot be had: a sentence with the ways out. ``models`` has
-    each one's entry in a configuration, None for one of the zoo."""
+    """A sentence with the ways out by model whose weights cannot be had; ``models`` has entries of a configuration."""
     zoo, missing = zoo_models(kit)[0], {}
     for model, entry in models.items():
         given = [entry[name] for name in WEIGHTS if name in entry] if isinstance(entry, dict) else []
@@ -274,8 +271,7 @@ def _served(
 
 
 def spread(served: Any, **words: Any) -> Any:
-    """The kit's client of a server, or of several with commas between their addresses, which get its requests in turn;
-    a request that failed comes to the next one."""
+    """The kit's client of a server, or of several with commas between their addresses, which get requests in turn."""
     route = "/chat/completions"
     urls = [url.strip().removesuffix(route).rstrip("/") + route for url in words.get("api_base", "").split(",")]
     if len(urls) == 1:

@@ -1,6 +1,5 @@
-"""The options of a run: this package's own, those of the kit's that a run has to know, and keys. Our own options travel
-to our dataset classes in the environment, wherever the kit makes them. Keys do so too, since the kit writes its command
-line into files."""
+"""The options of a run: this package's own, those of the kit's that a run has to know, and keys. Our own travel to our
+dataset classes in the environment, and so do keys: the kit writes its command line into files."""
 
 from __future__ import annotations
 
@@ -56,8 +55,7 @@ _ABBREVIATED_KEY = re.compile(r"--(?:ke|judge-ke?|judge-arg?|judge-ar)(?:=|$)")
 
 OTHER_MODELS = "'medqbench list models' lists them; a served model is named freely together with --base-url."
 
-Entries = Mapping[str, Mapping[str, object]]
-"""What ``--config`` or ``--data-config`` give by each dataset's name: arguments for its class."""
+Entries = Mapping[str, Mapping[str, object]]  # of a configuration: arguments for a dataset's class by its name
 
 
 @dataclass(frozen=True)
@@ -236,8 +234,7 @@ def refuse_unknown(what: str, names: Iterable[str], known: Collection[str], advi
 
 
 def check_names(options: RunOptions, kit: InstalledKit) -> None:
-    """Refuse names of models, datasets, style, protocol and judge that nothing has, before the kit is imported; not
-    those that it may make then."""
+    """Refuse names that nothing has before the kit is imported, but for those that it may make then."""
     check_style(options.prompt_style or os.environ.get(STYLE_VARIABLE) or DEFAULT_STYLE)
     own = all_names()
     for name in options.datasets:

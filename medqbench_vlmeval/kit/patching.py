@@ -1,7 +1,6 @@
-"""Patches of VLMEvalKit: the unified diffs of ``patches/``, applied to and taken back from a kit's own files.
-``NAME.patch`` is a change, ``NAME.KITS.patch`` the same for kits whose lines differ. A hunk counts where its lines
-stand exactly once in a file, wherever that is; what is not known is left alone. The state is read off the files: what
-was killed half way is finished or taken back by the next call. All files are changed or none."""
+"""Patches of VLMEvalKit: the unified diffs of ``patches/``, applied to and taken back from a kit's own files, all or
+none. ``NAME.KITS.patch`` is ``NAME.patch`` for kits whose lines differ. A hunk counts where its lines stand exactly
+once in a file. The state is read off the files: what was killed half way is finished or taken back by the next call."""
 
 from __future__ import annotations
 
@@ -67,8 +66,7 @@ class Hunk:
 
 @dataclass(frozen=True)
 class Patch:
-    """A diff of ``patches/``. ``present`` are files and texts in them: where a kit's lines are not known but hold the
-    texts, its makers have made such a change themselves."""
+    """A diff of ``patches/``. ``present`` are files and texts in them that tell of such a change of the kit's own."""
 
     name: str
     title: str
@@ -113,8 +111,7 @@ def parse(name: str, text: str) -> Patch:
 
 
 def kit_and_names(words: Sequence[str]) -> tuple[Path, list[str]]:
-    """The folder of a kit (see :func:`kit_root`) and the patches that these words name, in any order. Raises BadInput
-    where a word is neither."""
+    """The folder of a kit (see :func:`kit_root`) and the patches that these words name. BadInput for another word."""
     others = [word for word in words if word not in patches()]
     if len(others) > 1:
         known = ", ".join(patches())

@@ -1,6 +1,5 @@
-"""Several processes of torchrun that share a run: they end together. The kit's loop logs an error and goes on with the
-next dataset. Of several processes only one does so, and waits for the others at a point that they reach later or never:
-here an error of one is the end of all, with its own sentence."""
+"""Several processes of torchrun that share a run: an error of one is the end of all. The kit's loop would log it and go
+on, in this one process alone, and wait for the others at a point that they reach later or never."""
 
 from __future__ import annotations
 

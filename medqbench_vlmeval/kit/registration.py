@@ -1,7 +1,6 @@
-"""Put datasets, baselines and the published tables' model names into the kit's registries, any number of times. The
-kit's registries are touched in place and never rebound: other modules have imported them by name. A patched kit calls
-both functions while it is being imported itself (see ``patches/``): hence no import of ``vlmeval`` at the top, and none
-of ``vlmeval.config`` in :func:`register_datasets`, which runs before that module exists."""
+"""Put datasets, baselines and the published tables' model names into the kit's registries, in place: other modules have
+imported these by name. A patched kit calls both functions while it is being imported (see ``patches/``): hence no
+import of ``vlmeval`` at the top, and none of ``vlmeval.config`` in :func:`register_datasets`, which runs before it."""
 
 from __future__ import annotations
 

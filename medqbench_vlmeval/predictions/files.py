@@ -38,8 +38,7 @@ _ERROR = re.compile(
 )
 _REASON_LENGTH = 240
 
-UNKNOWN_REASON = "no reason on record"
-"""Why inference failed, where the kit wrote no more than that it did."""
+UNKNOWN_REASON = "no reason on record"  # where the kit wrote no more than that inference failed
 
 
 @dataclass(frozen=True)
@@ -117,8 +116,7 @@ def _short(text: str) -> str:
 
 def read_texts(path: Path, what: str, readers: Mapping[str, TextReader]) -> tuple[list[list[str]], str]:
     """All rows of a table of texts, the header first (without a name where there is none), and the file's sha256.
-    ``readers`` are by the suffixes that such a file may have; ``what`` names its kind in errors. BadInput where the
-    file is absent, empty, of another kind, broken, or larger than such files are."""
+    ``readers`` are by suffix; ``what`` names the file's kind in errors. BadInput where it cannot be read."""
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise BadInput(f"{path}: {what} ends in {', '.join(readers)}, not '{path.suffix}'.")
@@ -201,8 +199,7 @@ def _row(columns: tuple[str, ...], cells: list[str], number: int, path: Path) ->
 
 
 def is_second_pass(table: PredictionTable) -> bool:
-    """Whether a file has anything of a second pass. A permutation in one row is enough, since that row's reply is none
-    to the official question; so is the file's name, where somebody took the column away."""
+    """Whether a file has anything of a second pass: its name, or a permutation in one row."""
     if (name_in_file(table.path.stem) or "").endswith(ROBUSTNESS):
         return True
     columns = [name for name in table.columns if name.lower() == PERMUTATION_COLUMN]

@@ -15,8 +15,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, KITS_NAMES, OVERALL, n
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import json_object
 
-ROW_NUMBER = "lmms-eval row"
-"""The column of a log whose rows are known by their place in the data alone, counted from 0."""
+ROW_NUMBER = "lmms-eval row"  # the column of a log whose rows are known by their place in the data, from 0, alone
 LMMS_EVAL = "lmms-eval"
 METRIC = "lmms-eval metric "
 _LOG = re.compile(r"(?:(?P<date>[\d_T.:+-]+)_)?samples_(?P<task>.+)\.jsonl")

@@ -89,8 +89,7 @@ def rows_of(samples: Sequence[Sample], table: PredictionTable) -> dict[str, int]
 
 def placed(samples: Sequence[Sample], table: PredictionTable) -> PredictionTable:
     """A table whose rows are known by their place in the data alone (lmms-eval's logs) under the samples' indexes;
-    another table as it is. Raises BadInput where a place or its right answer is not that of the data, or nothing but
-    the place says which question was asked."""
+    another table as it is. Raises BadInput where the row is not the data's, or nothing but the place says so."""
     predictions = []
     for row, prediction in zip(table.rows, table.predictions, strict=True):
         if number := row.get(ROW_NUMBER):
@@ -111,9 +110,8 @@ def placed(samples: Sequence[Sample], table: PredictionTable) -> PredictionTable
 
 
 def check_content(samples: Sequence[Sample], table: PredictionTable) -> None:
-    """See that what a file repeats of its samples (task, question, options, description, images) is what they hold.
-    Spaces, case, forms of a character, what spreadsheets do to a cell, and columns or cells that are not there are no
-    contradictions. Raises BadInput where a row contradicts its sample (the message shows both texts), or see
+    """See that what a file repeats of its samples (task, question, options, description, images) is what they hold but
+    for what spreadsheets do to a cell. Raises BadInput, which shows both texts, where it is not; see
     :func:`rows_of`."""
     columns = find_columns(table.columns, ("task", "question", *OPTION_LETTERS, "description", *IMAGE_MEANINGS)).names
     columns = {meaning: name for meaning, name in columns.items() if "".join(name.lower().split()) not in _LOOSE}
@@ -190,14 +188,9 @@ class TableSamples(NamedTuple):
 
 
 def samples_from_table(table: PredictionTable) -> TableSamples:
-    """Rebuild the samples that a prediction file repeats.
-
-    What the file calls the images (``image_refs``) is kept, so that samples which share one are known.
-
-    The task comes from the column ``task`` that this package's dataset classes write, else from the prefixes of a
-    combined set's indexes, else from the columns, else from what most reference texts speak of. Raises BadInput where
-    the columns do not tell the task, or a row cannot be a sample; the message says how to name the data file.
-    """
+    """Rebuild the samples that a prediction file repeats, with what it calls the images (``image_refs``). The task
+    comes from the column ``task``, else from the prefixes of a combined set's indexes, else from the columns, else from
+    what most reference texts speak of. Raises BadInput where the task cannot be told, or a row cannot be a sample."""
     tasks = _tasks(table)
     builders = {}
     for task in dict.fromkeys(tasks):

@@ -1,12 +1,7 @@
-"""The first sheet of an .xlsx file, as texts.
-
-openpyxl refuses what the kits write: the PyPI kit writes a reply that starts with '=' as a formula whose text is not
-escaped, so that one control character in it makes the workbook ill-formed XML, and one reply would cost a run. With
-such bytes mended it still takes twice the time of this reader. What a prediction file needs is small.
-
-A file of a few kilobytes can claim millions of cells and unpack to gigabytes. Parts are read as streams, no tree is
-made of them, and what is kept is bounded.
-"""
+"""The first sheet of an .xlsx file, as texts. openpyxl refuses what the kits write: the PyPI kit writes a reply that
+starts with '=' as a formula that is not escaped, so that one control character in it would cost a run; with such bytes
+mended it still takes twice the time of this reader. A file of a few kilobytes can claim millions of cells and unpack to
+gigabytes: parts are read as streams, no tree is made of them, and what is kept is bounded."""
 
 from __future__ import annotations
 
@@ -75,8 +70,7 @@ def read_xlsx(path: Path, source: IO[bytes]) -> list[list[str]]:
 
 
 def _elements(archive: zipfile.ZipFile, name: str, *tags: str) -> Iterator[_Element]:
-    """The elements of these names in one part of the archive, each when it ends; ValueError where the part, an element
-    or what stands between two of them is larger than any of a real file."""
+    """The elements of these names in one part, each when it ends; ValueError where one is larger than any real one."""
     part = archive.getinfo(name)
     most = min(_MOST_BYTES, max(_SMALL_PART, _MOST_RATIO * part.compress_size))
     if part.file_size > most:

@@ -1,13 +1,6 @@
-"""The benchmark's official texts, read from the source files of the installed kit.
-
-Numbers that are to stand beside the published ones need the published wording, and that wording belongs to
-VLMEvalKit: it is read where it lies, with ``ast`` and without importing the kit, so that no copy of it can
-grow old in this package.
-
-:class:`SourceModule` is a small evaluator over the syntax tree: constants, concatenation, f-strings whose fields are
-plain names, dict and list literals, names and subscripts that lead to such values, and names that a sibling module
-gives. What goes beyond that is refused, so that a changed source file is noticed and never half understood.
-"""
+"""The benchmark's official texts, read with ``ast`` from the source files of the installed kit, without importing it,
+so that no copy of them can grow old here. What is more than constants, concatenation, f-strings of plain names, dict
+and list literals, and names that lead to such values is refused: a changed source is never half understood."""
 
 from __future__ import annotations
 
@@ -15,7 +8,7 @@ import ast
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +48,7 @@ class SourceModule:
             raise unexpected(path, f"it is not readable Python ({error})") from error
 
     def value_of(self, name: str, depth: int = 0) -> Any:
-        """The value of a module-level name, followed through ``from .sibling import name``. Raises BadInput where the
-        name is not there or its value is not a plain constant."""
+        """The value of a module-level name, also of a sibling's. Raises BadInput where it is no plain constant."""
         if depth > _MAX_DEPTH:
             raise unexpected(self.path, f"'{name}' refers to itself")
         for node in reversed(self.tree.body):
@@ -82,8 +74,7 @@ class SourceModule:
         return named[0]
 
     def evaluate(self, node: ast.expr, fields: Mapping[str, str], depth: int = 0) -> Any:
-        """The value of an expression; ``fields`` gives the names that are not the module's. Raises BadInput where the
-        expression is more than a constant."""
+        """The value of an expression; ``fields`` are names that are not the module's. BadInput for no constant."""
         if depth > _MAX_DEPTH:
             raise unexpected(self.path, f"line {node.lineno} is nested too deeply")
         inner: Callable[[ast.expr], Any] = lambda part: self.evaluate(part, fields, depth + 1)  # noqa: E731
@@ -124,9 +115,8 @@ def unexpected(path: Path, what: str) -> BadInput:
 
 @dataclass(frozen=True)
 class QuestionText:
-    """The official prompt of a multiple-choice task. ``question`` is a format string with the fields 'question' and
-    'options', ``option`` one option's line with the fields 'letter' and 'text'; ``separator`` stands between the lines
-    and ``letters`` is their order."""
+    """The official prompt of a multiple-choice task: ``question`` is a format string with the fields 'question' and
+    'options', ``option`` an option's line with 'letter' and 'text'. ``letters`` is the lines' order."""
 
     question: str
     option: str
@@ -145,30 +135,23 @@ class QuestionText:
         return sha256_text(json.dumps([*parts, self.separator, list(self.letters)]))
 
 
-@dataclass(frozen=True)
-class OfficialTexts:
-    """The official texts of the reasoning tasks: what a model is told, and the judge's templates by dimension."""
-
-    task_texts: Mapping[Task, str]
-    templates: Mapping[Task, Mapping[str, str]]
-
-
-@lru_cache(maxsize=2)
-def official_texts(package: Path | None = None) -> OfficialTexts:
-    """The texts of the installed kit, or of one whose folder ``vlmeval`` is ``package``, read once a process. Raises
-    MissingDependency where no kit is installed. Raises BadInput where a source file of the kit is missing or not as
-    expected; the message names it."""
-    modules = {task: _module(package, file) for task, file in _TASK_FILES.items()}
-    return OfficialTexts(
-        {task: _default_question(module) for task, module in modules.items()},
-        {task: _templates(module, _TEMPLATE_NAMES[task]) for task, module in modules.items()},
-    )
-
-
-@lru_cache(maxsize=2)
+@cache
 def official_question(task: Task, package: Path | None = None) -> QuestionText:
-    """The kit's prompt of a multiple-choice task, read once; see :func:`official_texts`."""
+    """The prompt of a multiple-choice task in the installed kit, or in one whose folder ``vlmeval`` is ``package``.
+    Raises MissingDependency where no kit is installed; BadInput, which names the file, where one is not as expected."""
     return _question_text(_module(package, _QUESTION_FILES[task]))
+
+
+@cache
+def official_text(task: Task, package: Path | None = None) -> str:
+    """What a model is told of a reasoning task (see :func:`official_question`)."""
+    return _default_question(_module(package, _TASK_FILES[task]))
+
+
+@cache
+def official_templates(task: Task, package: Path | None = None) -> Mapping[str, str]:
+    """The judge's templates of a reasoning task by dimension (see :func:`official_question`)."""
+    return _templates(_module(package, _TASK_FILES[task]), _TEMPLATE_NAMES[task])
 
 
 def _module(package: Path | None, file: str) -> SourceModule:

@@ -1,6 +1,5 @@
-"""Prompt styles: what is said to a model beside the image, chosen by name. 'official' is the benchmark's own wording
-and the only one whose results stand beside published ones. 'letter', 'reasoning' and 'confidence' are this package's:
-they need no kit and show how much of a score is due to the wording."""
+"""Prompt styles: what is said to a model beside the image. 'official' is the benchmark's own wording, the only one
+whose results stand beside published ones. The others need no kit and show how much of a score is due to the wording."""
 
 from __future__ import annotations
 
@@ -34,9 +33,8 @@ def check_style(style: str) -> str:
 
 def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
     """The text that goes to the model with a sample's images. Under 'official' a reasoning sample's own question wins
-    over the task's text, as in the kit; under 'reasoning' the style's task text always stands. Raises BadInput for an
-    unknown style, one that does not suit the task or shows not all options, or a sample without question;
-    MissingDependency for 'official' without an installed kit."""
+    over the task's text, as in the kit. Raises BadInput for a style that is unknown or does not suit the sample, or a
+    sample without question; MissingDependency for 'official' without an installed kit."""
     check_style(style)
     if not sample.task.is_choice:
         if style == "official" and sample.question is not None and sample.question.strip():
@@ -58,8 +56,7 @@ def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
 
 
 def style_hash(style: str, task: Task) -> str:
-    """The sha256 of a style's wording for a task (for both reasoning tasks: of the two hashes). Raises BadInput for an
-    unknown style, or one that does not suit the task; MissingDependency for 'official' without an installed kit."""
+    """The sha256 of a style's wording for a task (of both reasoning tasks: of the two hashes); errors as above."""
     check_style(style)
     if task is Task.REASONING:
         return sha256_text(json.dumps([style_hash(style, part) for part in task.parts]))
@@ -72,7 +69,7 @@ def style_hash(style: str, task: Task) -> str:
 
 def _task_text(task: Task, style: str) -> str:
     if style == "official":
-        return official.official_texts().task_texts[task]
+        return official.official_text(task)
     if style in _WORDS:
         raise BadInput(
             f"The prompt style '{style}' asks for {_WORDS[style]} and does not suit the {task.value} task; use "

@@ -43,8 +43,7 @@ class RunSet:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Indexes of samples that a pair is not compared on: in one run alone, of other content (with the names of what
-    differs), or without a whole score on one side."""
+    """Indexes of samples that a pair is not compared on; ``changed`` are by what differs, ``unscored`` on one side."""
 
     only_in_a: tuple[str, ...] = ()
     only_in_b: tuple[str, ...] = ()

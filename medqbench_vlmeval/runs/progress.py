@@ -1,7 +1,6 @@
 """How far a run is: a small file beside its predictions, ``{stem}_progress.json``, that the viewer reads. It is
-replaced whole, at most once a second between two stages, and taken away when the results are there. Whatever writes it
-may end at any moment, so a file may outlive its process: :func:`is_running` tells. A file that cannot be written stops
-no run."""
+replaced whole, at most once a second between two stages, and taken away when the results are there; it may outlive its
+process (:func:`is_running` tells). One that cannot be written stops no run."""
 
 from __future__ import annotations
 
@@ -36,10 +35,9 @@ _FRESH, _LONGEST_SILENCE = 15.0, 900.0
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far one model is on one dataset. ``stage`` is 'loading', 'inference', a step of the evaluation (see
-    :mod:`.steps`), or how it ended. ``done`` of ``total`` samples or judge's calls, ``before`` of them when the stage
-    began; ``more`` says failures, cost, or why it failed. ``since`` (the stage's beginning) and ``updated`` are in
-    seconds since 1970, ``log`` is the log's path from the file's folder."""
+    """How far one model is on one dataset. ``stage`` is 'loading', 'inference', a step of the evaluation, or how it
+    ended. ``done`` of ``total`` samples or judge's calls, ``before`` of them when the stage began; ``more`` says
+    failures, cost, or why it failed. ``since`` (the stage's beginning) and ``updated`` are in seconds since 1970."""
 
     model: str
     dataset: str
@@ -80,9 +78,8 @@ def is_running(progress: RunProgress, now: float) -> bool:
 
 
 class ProgressFile:
-    """Writes the progress of one model on one dataset; its methods may be called from many threads. The folder of its
-    ``path`` (see :func:`progress_path`) is not made for it. A file of that name that holds no progress is somebody's
-    and stays: nothing is written then."""
+    """Writes the progress of one model on one dataset, from many threads, where the folder of its ``path`` is there. A
+    file of that name that holds no progress is somebody's and stays: nothing is written then."""
 
     def __init__(self, path: Path, model: str, dataset: str) -> None:
         logs = (each for each in logging.getLogger("vlmeval").handlers if isinstance(each, logging.FileHandler))

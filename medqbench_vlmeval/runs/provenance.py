@@ -52,8 +52,7 @@ class Origin:
         samples: Sequence[Sample],
         columns: Mapping[Task, ColumnUse],
     ) -> Origin:
-        """Gather provenance from the data's source and from the columns of a prediction file that our classes write.
-        ``columns`` says how a prediction file's columns were used where the samples were rebuilt from it."""
+        """Gather provenance from the data's source and a prediction file's columns, used as ``columns`` says."""
         data, styles, files = {}, {}, {}
         tasks = list(dict.fromkeys(sample.task for sample in samples))
         for task in tasks:

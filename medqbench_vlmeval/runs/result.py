@@ -162,8 +162,7 @@ def _each(convert: Callable[[Any], Any], content: Mapping[str, Any], depth: int 
 
 
 def comparable_from_json(content: Mapping[str, Any]) -> Json:
-    """``comparable`` with its reasons as records hold them; earlier versions wrote true or false. Raises KeyError where
-    one of the two is missing."""
+    """``comparable`` with its reasons as records hold them; earlier versions wrote true or false."""
     known = content["comparable"]
     reasons = [_JUDGED_EARLIER] if known is True else content["not_comparable_because"]
     return {"comparable": _comparable(known), "not_comparable_because": reasons}

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from medqbench_vlmeval import __version__
 from medqbench_vlmeval.answers import extract
@@ -26,6 +26,7 @@ from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.predictions.join import check_content, rows_of
 from medqbench_vlmeval.runs.files import MAKE_ROOM
 from medqbench_vlmeval.runs.provenance import CUSTOM, EXTRACTION, name_results
+from medqbench_vlmeval.runs.result import adapter_of
 from medqbench_vlmeval.scoring.robustness import (
     FIRST,
     INTERVAL_METHOD,
@@ -56,7 +57,6 @@ LEFT_OUT: Mapping[str, str] = {
 
 _PASSES = (FIRST, SECOND, "debiased", "difference")
 _AXES = ("modality", "question_type", "severity", "difficulty")
-_Record = TypeVar("_Record", PassGroup, PlaceUse)
 
 
 @dataclass(frozen=True)
@@ -346,43 +346,28 @@ def _pair_json(pair: ChoicePair | PreferencePair) -> dict[str, Any]:
     }
 
 
+# The records' names for those in the file.
+_NAMES = {"accuracy_where_right": "right", "right_where_better": "right", "n_right_option": "n_right"}
+
+
 def read_comparison(path: Path) -> PassComparison:
     """Read a comparison back from its ``_consistency.json``, without its pairs."""
-    content = read_json(path)
+    content = _shape(read_json(path))
     task = Task(content["robustness_of"])
-    scores = Robustness(
-        _group_from(content),
-        {axis: {name: _group_from(group) for name, group in of.items()} for axis, of in content["groups"].items()},
-        {name: _place_from(place) for name, place in content["letters" if task.is_choice else "places"].items()},
-        content["intervals"]["clusters"],
-        content.get("consistency_of_chance"),
-        content.get("n_reference_unread", 0),
-        content.get("n_inference_failed", 0),
-    )
+    places = content["letters" if task.is_choice else "places"]
+    shape = {**content, "whole": content, "places": places, "clusters": content["intervals"]["clusters"]}
+    scores: Robustness = adapter_of(Robustness).validate_python(shape)
     notes = [*content["not_comparable_because"], *content["notes"]]
     return PassComparison(task, content["model"], content["dataset"], scores, notes)
 
 
-def _group_from(content: Mapping[str, Any]) -> PassGroup:
-    return _record(PassGroup, {**content, **content.get("quality_accuracy", {})})
-
-
-def _place_from(content: Mapping[str, Any]) -> PlaceUse:
-    right = content.get("accuracy_where_right") or content.get("right_where_better")
-    n_right = content.get("n_right_option", {})
-    return _record(PlaceUse, {**content, **content.get("chosen", {}), "right": right, "n_right": n_right})
-
-
-def _record(kind: type[_Record], content: Mapping[str, Any]) -> _Record:
-    return kind(**{named.name: _value(content[named.name]) for named in fields(kind) if named.name in content})
-
-
-def _value(content: Any) -> Any:
-    """What stands in the file for a cell as a cell, also in a mapping of them; else what stands there."""
+def _shape(content: Any) -> Any:
+    """What stands in the file as the fields of groups, places and cells."""
     if not isinstance(content, Mapping):
         return content
-    if "low" not in content:
-        return {name: _value(inner) for name, inner in content.items()}
-    value = next(content[unit] for unit in ("percent", "mean", "points") if unit in content)
-    counts = {"count": content["count"]} if "count" in content else {}
-    return Cell(value, content["low"], content["high"], content["n"], few=content.get("few", False), counts=counts)
+    shape = {_NAMES.get(name, name): _shape(inner) for name, inner in content.items()}
+    shape |= {**shape.get("quality_accuracy", {}), **shape.get("chosen", {})}
+    if {"low", "high", "n"} <= shape.keys():
+        shape["value"] = next(shape[unit] for unit in ("percent", "mean", "points") if unit in shape)
+        shape["counts"] = {"count": shape["count"]} if "count" in shape else {}
+    return shape

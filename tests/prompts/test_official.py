@@ -7,7 +7,7 @@ import pytest
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, MissingDependency
 from medqbench_vlmeval.prompts import build_text, official
-from medqbench_vlmeval.prompts.official import official_question, official_texts
+from medqbench_vlmeval.prompts.official import official_question, official_templates, official_text
 from medqbench_vlmeval.types import Sample
 
 # Hand-made kits: the three source files with invented texts, in the shape that the real ones have.
@@ -73,7 +73,9 @@ def make_kit(root: Path, **replaced: str) -> Path:
 
 
 def read_all(package: Path) -> None:
-    official_texts(package)
+    for task in (Task.NO_REFERENCE, Task.COMPARATIVE):
+        official_text(task, package)
+        official_templates(task, package)
     for task in (Task.PERCEPTION, Task.DEGRADATION):
         official_question(task, package)
 
@@ -89,9 +91,10 @@ def test_the_question_prompt_is_the_kits_format_in_the_kits_order_without_gaps(t
 
 
 def test_templates_and_default_questions_are_followed_through_other_modules(tmp_path: Path) -> None:
-    texts = official_texts(make_kit(tmp_path))
-    assert texts.task_texts == {Task.NO_REFERENCE: "Describe it.", Task.COMPARATIVE: "Compare them."}
-    templates = texts.templates
+    kit = make_kit(tmp_path)
+    assert official_text(Task.NO_REFERENCE, kit) == "Describe it."
+    assert official_text(Task.COMPARATIVE, kit) == "Compare them."
+    templates = {task: official_templates(task, kit) for task in (Task.NO_REFERENCE, Task.COMPARATIVE)}
     assert templates[Task.NO_REFERENCE]["completeness"] == "Compare [MLLM DESC] with [GOLDEN DESC] c"
     assert templates[Task.NO_REFERENCE]["quality_accuracy"] == "Compare [MLLM DESC] q [GOLDEN DESC]"
     assert templates[Task.COMPARATIVE]["completeness"] == "Compare [MLLM DESC] with [GOLDEN DESC] c"
