@@ -115,7 +115,7 @@ def test_what_is_made_is_kept_and_the_rest_made(whole, tmp_path, monkeypatch):
 
 
 KILLED = """
-import os, sys, threading
+import os, signal, sys, threading
 from pathlib import Path
 from medqbench_vlmeval import steps
 from medqbench_vlmeval.synth.produce import produce
@@ -125,6 +125,8 @@ def listen(what, done, total, more):
         print("some are made", flush=True)
         threading.Event().wait()
 if __name__ == "__main__":
+    # A process that a shell starts in the background ignores SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with steps.heard_by(listen):
         produce(plan(), Path(sys.argv[1]), 2)
 """
