@@ -71,8 +71,7 @@ _WORSE = re.compile(rf"(?i)\b(?:{any_of('conclusion worse')})\b|<")
 _CHOOSES = re.compile(rf"(?i)\b(?:{any_of('conclusion chooses')})\b")
 _QUALITY_NEXT = re.compile(
     rf"(?i)^[\s,]*(?:(?:in|of)\b\s?)?(?:the |its )?(?:{any_of('conclusion quality next')}){{0,3}}"
-    r"(?:quality\b|than\b|one\b|image\b|images\b|choice\b|option\b|of the two\b|to\b|is\b|:|$|[.,;!)(]"
-    r"|overall\b|for\b|compared\b|over\b|scan\b|because\b|since\b|as\b|due\b|and\b|with\b)"
+    rf"(?:{any_of('conclusion after better')})"
 )
 _SAME = re.compile(rf"(?i)\b(?:{any_of('conclusion same')})\b")
 _NOT = re.compile(r"(?i)(?:\b(?:not|never|no|isn't|doesn't|hardly)\b|n't)(?:\s[a-z]+){0,3}\s$")

@@ -21,13 +21,9 @@ _JUDGES = re.compile(rf"(?i)\b(?:{any_of('judged judges')})\b|'d say\b")
 _CONCLUDES = re.compile(rf"(?i)\A\W*(?:{any_of('judged concludes')})")
 # Behind these, a sentence speaks of the other options.
 _CONTRAST = re.compile(rf"(?i)[,;\s]\s*(?:{any_of('judged contrast')})\b")
-_OF_OTHERS = re.compile(
-    r"(?i)\A\W*(?:(?:in|by) contrast|on the other hand|conversely|meanwhile|in comparison"
-    r"|(?:the )?(?:other|remaining)\b(?! hand))|\A[^.]{0,60},\s*(?:on the other hand|(?:in|by) contrast|conversely)\b"
-)
+_OF_OTHERS = re.compile(f"(?i){any_of('judged of others')}")
 _CONCEDED = re.compile(
-    r"(?i)\A\W*(?:(?:so|but|and|however|therefore|thus|still),?\s+)?(?:while|although|though|even though|unlike"
-    r"|compared (?:to|with))\b[^,]{0,160},\s*"
+    rf"(?i)\A\W*(?:(?:so|but|and|however|therefore|thus|still),?\s+)?(?:{any_of('judged conceded')})\b[^,]{{0,160}},\s*"
 )
 # A sentence whose subject is an option only says what it shows.
 _DESCRIBES = re.compile(

@@ -8,11 +8,7 @@ from dataclasses import dataclass, replace
 from medqbench_vlmeval.answers.options import SEVERAL, YES_OR_NO, OptionSet, Reading, letter_of
 from medqbench_vlmeval.answers.plain import any_of, sentences
 
-_CLAUSE = re.compile(
-    r"(?i)[.;:!?\n]|\bbut\b|\bhowever\b|\binstead(?! of)\b|\brather(?! than)\b|\bwhile\b|\balthough\b|\bso\b"
-    r"|\band (?:should|must|needs?|has to|therefore|thus|it|instead|hence)\b|\b(?:suggests?|indicates?|points? to"
-    r"|leaves?|confirms?|means|implies)\b|不过|但|而是|主要|, (?:it|there|I|the|this) "
-)
+_CLAUSE = re.compile(f"(?i){any_of('mentions clause')}")
 _NEGATOR = re.compile(rf"(?i)\b(?:{any_of('mentions negator')})\b|n't\b|没有|沒有|无|無|不是|并非|不")
 _IDIOM = re.compile(r"(?i)\bno (?:doubt|question)\b|\bnot only\b|[(:]\s*no\b(?=\s*[),;])")
 # What takes back an option that is a negation itself: 'not a case of no blur'.
@@ -152,12 +148,7 @@ REFUSAL = "refusal"
 _REFUSAL = re.compile(
     rf"(?i)(?:sorry|apologi[sz]e|unfortunately)[^.\n]{{0,80}}?(?:{any_of('mentions sorry')})"
     rf"|\b(?:I|we)\s*(?:am |'m |'re )?(?:really |still )?(?:{any_of('mentions not able')})\s*"
-    rf"(?:{any_of('mentions refusal manner')})*(?:{any_of('mentions refusal')})\w*"
-    r"|\bno image (?:was|is|has been|provided|attached)|(?:haven't|have not|did not|didn't) (?:included?"
-    r"|attached?|provided?|uploaded?)|^as an ai\b|^I am an AI"
-    rf"|\b(?:cannot|can't|could not) be (?:determined|answered|assessed)|\b(?:{any_of('mentions not sure')})"
-    r"|^cannot (?:determine|answer|tell)|^unable to|抱歉|对不起|無法|无法(?:判断|确定|提供|识别|回答|分析|看)"
-    r"|不能(?:提供|判断|确定)|不确定|申し訳|できません"
+    rf"(?:{any_of('mentions refusal manner')})*(?:{any_of('mentions refusal')})\w*|{any_of('mentions refused')}"
 )
 _DESPITE = re.compile(r"(?i)\b(?:but|however|nevertheless|nonetheless|that said|still)\b[, ]*")
 _CONCESSION = re.compile(r"(?i)(?:^|[.\n]\s*)(?:while|although|though|even though)\b[^.\n]{0,20}\Z")
@@ -165,9 +156,7 @@ _CONCLUDING = re.compile(rf"(?i)\b(?:{any_of('mentions concluding')})\b|因此|�
 _LEADING_SAID = re.compile(
     rf"(?i)\W*(?:(?:{any_of('mentions first words')}),?\s+)?({YES_OR_NO})(?![^\W_一-鿿぀-ヿ가-힣])"
 )
-_ASIDE_SAID = re.compile(
-    r"(?i)(?:[,:;?]|\bthat|\bdefinitely|\bclearly|\bprobably|\babsolutely|\bis|\bbut)\s+(yes|no)\s*(?:[,.!;]|\Z)"
-)
+_ASIDE_SAID = re.compile(rf"(?i)(?:{any_of('mentions before an aside')})\s+(yes|no)\s*(?:[,.!;]|\Z)")
 _LONE_SAID = re.compile(r"(?i)\W*(yes|no|yep|nope)\W*\Z")
 _OTHER_SAID = re.compile(
     r"(?i)(?:\s*(?:/|\||,|and|or)?\s*|\W{0,5}(?:and|or)\W{0,3})(yes|no)\b(?!\s+(?:doubt|question|problem))"

@@ -218,10 +218,7 @@ def _exactly(value: str) -> str:
 
 # Numbers and formulas as options: '$35^{\\circ}$', '2.5 km', '3:1'.
 _WORDS = re.compile(r"(?<!\\)[A-Za-z]{4,}")
-_COMMANDS = re.compile(
-    r"\\(?:left|right|quad|displaystyle|textdollar|mathrm|text|mbox|dfrac|tfrac|,|;|!|:)"
-    r"|[\s{}$~^°\\]|circ\b"
-)
+_COMMANDS = re.compile(any_of("options formula dress"))
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*(?:\{([^{}]*)\}|(\\?\w+))")
 _UNITS = re.compile(r"(?<=[\d)])(?!sqrt|pi|frac|and|or)(?:[a-zμ%€£/]+\d?|\(?[a-z/]+\d?\)?)\Z")
 

@@ -149,11 +149,7 @@ def fold(text: str) -> str:
 
 # Thinking and turns: which part of a reply is the model's answer.
 
-_THOUGHT = r"think(?:ing)?|thoughts?|reason(?:ing)?|rationale|reflection|scratchpad|seed:think|analysis"
-_TAGS = (
-    rf"<\|?/?\|?(?:{_THOUGHT})\|?>|◁/?think▷|\[/?THINK\]|<unused9[45]>|<\|(?:begin|end)_of_thought\|>"
-    r"|<\|channel\|>(?:analysis|final)(?:<\|message\|>)?|<\|(?:START|END)_THINKING\|>|<\|channel>thought|<channel\|>"
-)
+_TAGS = any_of("plain thought tags")
 _CLOSING = re.compile(r"(?i)/|95>|<\|end_|final|<channel\|>")
 _ANSWER_TAG = re.compile(rf"(?im)(?P<tag>{_TAGS}|\A\s*#+[ \t]*Thinking\b|^#+[ \t]*Final Response[ \t:*]*$)")
 # A tag in quotes, or one that is called a tag, is spoken about: judges quote the tags of the answers that they read.
@@ -198,49 +194,19 @@ def without_thoughts(text: str) -> str | None:
     return "".join(parts) if opened is None else None
 
 
-_END = re.compile(
-    r"(?i)<\|(?:im_end|eot_id|eot|endoftext|end_of_text|end|return|eos)\|>|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
-    r"|\[/?INST\]|<\|user\|>|<｜User｜>"
-)
-_ECHO = re.compile(
-    r"(?i)\s*(?:(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)\s*){0,3}"
-    r"(?:\[INST\]|<\|(?:user|system)\|>|<\|im_start\|>\s*(?:user|system)|<start_of_turn>\s*user|<｜User｜>"
-    r"|<\|start_header_id\|>\s*(?:user|system)|<\|start\|>(?:user|system|developer))"
-)
-_REPLY_STARTS = re.compile(
-    r"(?i)\[/INST\]|<\|assistant\|>|<\|im_start\|>\s*assistant|<start_of_turn>\s*model|<｜Assistant｜>"
-    r"|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<\|start\|>assistant"
-)
-_ASSISTANT = re.compile(
-    r"<\|im_start\|>\s*assistant|<start_of_turn>\s*model|\[/INST\]"
-    r"|^[ \t]*(?:assistant|bot|gpt)[ \t]*:|(?:^|(?<=\s))(?:#+[ \t]*)?(?:ASSISTANT|Assistant|GPT|Bot|AI"
-    r"|(?:#+[ \t]*)Response|Response|Output|Model)[ \t]*:",
-    re.MULTILINE,
-)
-_NEXT_TURN = re.compile(
-    r"^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:(?:[Uu]ser|USER|[Hh]uman|HUMAN|Question|Q|Instruction|问题|###[ \t]*Instruction)"
-    r"[ \t]*(?:\d+[ \t]*)?[:：]|<\|im_start\|>[ \t]*user|<start_of_turn>user)",
-    re.MULTILINE,
-)
+_END = re.compile(f"(?i){any_of('plain turn ends')}")
+_ECHO = re.compile(rf"(?i)\s*(?:(?:{any_of('plain text begins')})\s*){{0,3}}(?:{any_of('plain prompt begins')})")
+_REPLY_STARTS = re.compile(f"(?i){any_of('plain reply begins')}")
+_ASSISTANT = re.compile(any_of("plain assistant speaks"), re.MULTILINE)
+_NEXT_TURN = re.compile(rf"^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:{any_of('plain user speaks')})", re.MULTILINE)
 # Headings under which a reply may restate its own task as well as make up a new one: the text before them is the
 # answer only where it holds one.
-_NEXT_TASK = re.compile(
-    r"(?im)^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:(?:(?:Your|New|Next|Second|Another|Follow-?up)[ \t]+)"
-    r"(?:task|question|problem|exercise|instruction)s?\b"
-    r"|(?:Question|Problem|Exercise|Task|Example|Instruction)[ \t]*\d+\b|Q\d+[ \t]*[:.)]"
-    r"|(?:#+[ \t]*)(?:Question|Task|Problem|Exercise|Instruction)s?\b"
-    r"|(?:Task|Instructions?|Problem|Exercise)[ \t]*(?:\*\*)?:"
-    r"|(?:Using|Based on|Given|Look at|For|Considering) the (?:same |above |given |following )?(?:image|picture|scan)"
-    r"(?: above| again)?,[^\n]{0,40}\b(?:answer|choose|select|describe|identify|determine)\b)"
-)
+_NEXT_TASK = re.compile(rf"(?im)^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:{any_of('plain next task')})")
 _ANSWERED = re.compile(r"(?im)^[ \t]*(?:#+[ \t]*)?(?:\*\*)?A(?:nswer|ns)?[ \t]*(?:\*\*)?:")
 _PREAMBLE = re.compile(r"\s*(?:A chat between|SYSTEM[ \t]*:|System[ \t]*:)")
 # A question with its answer: 'Q: Which degradation? / A: B'.
 _REPLIED = re.compile(r"\s*Q\d*[ \t]*:[^\n]{0,600}\n[ \t]*A\d*[ \t]*:([^\n]+)\Z")
-_SPECIAL = re.compile(
-    r"<\|(?!begin_of_box|end_of_box)[^|<>\n]{1,40}\|>|</?s>|<(?:eos|bos|pad|unk|image|end_of_turn)>"
-    r"|<start_of_turn>(?:model)?|<(?:unused\d+|0x[0-9A-F]{2})>|\[/?INST\]|<｜[^｜<>\n]{1,40}｜>"
-)
+_SPECIAL = re.compile(any_of("plain special tokens"))
 
 
 def own_turn(text: str) -> str:
@@ -309,14 +275,10 @@ _TAG_CLOSE = re.compile(rf"(?i)<\s*/\s*(?:{_TAG})\s*>|<\|end_of_box\|>|\[/ANSWER
 _BOX = re.compile(r"\\*(?:frame|f)?(?:\bb?oxed|box)\s*\{")
 _BOX_REACH = 300
 _FENCE = re.compile(r"```[A-Za-z]*")
-_LATEX_TEXT = re.compile(
-    r"\\+(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname|bm|bf|rm|mbox)\s*\{([^{}\n]{0,200})\}"
-)
+_LATEX_TEXT = re.compile(rf"\\+(?:{any_of('plain latex text')})\s*\{{([^{{}}\n]{{0,200}})\}}")
 _LATEX_REST = re.compile(r"\\+(?:text(?:bf|rm)?|quad|displaystyle)\b|\\+[,;:! ]")
 _ESCAPE = re.compile(r"\\+(?=[\"'_*#()\[\].\-$&%])")
-_LETTERED_TAG = re.compile(
-    r"(?i)</?(?:b|strong|i|em|p|br|span|code|u|center|div|ins|li|ol|ul|sub|sup|h\d|font)\b[^<>\n]{0,80}/?>"
-)
+_LETTERED_TAG = re.compile(rf"(?i)</?(?:{any_of('plain tags')})\b[^<>\n]{{0,80}}/?>")
 _ENTITY = re.compile(r"&(?:nbsp|quot|amp|lt|gt|#39);")
 _ANGLED = re.compile(r"<([A-Z])>")
 _EMPHASIS = re.compile(r"[*`~$]+|(?<![^\W_])_+|_+(?![^\W_])")

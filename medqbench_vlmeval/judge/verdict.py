@@ -51,9 +51,7 @@ _NUMBER = re.compile(
         r"|\)?\s?(?:or (?:higher|lower|more|less|above|below)\b|[%+°]|percent\b)|\.\d",
     )
     # '2 for completely ...'
-    + r"(?:(?=\)?\s?(?P<criterion>for|if|when|is for|means?|indicat(?:es?|ing)|would|requires?|represents?|corresponds?"
-    r"|denot(?:es?|ing)|to (?:indicate|denote|represent|mean|signify|show)"
-    r"|(?:is|are|should be|shall be|must be) (?:given|awarded|assigned|used|chosen) (?:for|if|when))\b)|)"
+    + rf"(?:(?=\)?\s?(?P<criterion>{any_of('verdict criterion')})\b)|)"
     + _ahead("heading", r"\)?\s?(?::|-\s|\()")
     # The statement ends behind the number, or is given reasons.
     + _ahead(
