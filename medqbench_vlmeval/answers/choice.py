@@ -1,7 +1,6 @@
 """A reply -> its option letter, by ordered, named rules. The reply's own turn is made plain (:mod:`.plain`),
-repetitions of the options are taken out (:mod:`.lists`), and the rules are asked in order; the first one with a reading
-decides. A reading without a letter (two answers, a refusal) decides as well: what comes after it in the order is weaker
-evidence and must not overrule a reader's 'cannot tell'."""
+repetitions of the options are taken out (:mod:`.lists`), and the first rule with a reading decides. One without a
+letter (two answers, a refusal) decides as well: weaker evidence must not overrule a reader's 'cannot tell'."""
 
 from __future__ import annotations
 
@@ -32,12 +31,8 @@ _SHORT = 200  # Replies of this length ('B. Noise') come again and again; longer
 
 
 def extract_choice(reply: str, options: Mapping[str, str]) -> str | None:
-    """The letter of ``options`` that a careful reader would record as the reply's final answer, or None.
-
-    Args:
-        reply: what a model wrote; any text, of any length (the middle of very long ones is left out).
-        options: option letters (A to E, gaps allowed) and their texts.
-    """
+    """The letter of ``options`` (A to E, gaps allowed, by letter) that a careful reader would record as a reply's final
+    answer, or None; of a very long reply the middle is left out."""
     return extract(reply, options).letter
 
 

@@ -1,7 +1,6 @@
-"""Candidate answers: places where a reply gives its answer in words, and the words around that take it back. A finder
-yields a :class:`Claim` for each such place: 'Answer: B', 'I choose B', 'so B', 'B is right', 'only B remains', an
-answer in a box. What is negated, called wrong, asked about or said under a condition is no claim. Answers in other
-languages are in :mod:`.glossary`."""
+"""Candidate answers: places where a reply gives its answer in words ('Answer: B', 'I choose B', 'so B', 'B is right', a
+box), each a :class:`Claim`. What is negated, called wrong, asked about or said under a condition is none. Answers in
+other languages are in :mod:`.glossary`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Answers in other languages than English. A stated letter is found like one in English
-(:func:`stated_in_other_language`). A model that is asked in English may also answer '运动伪影' for 'Motion artifact': a
-short reply that consists of the common names of image degradations and grades, and of nothing else than words like 'the
-image shows', is compared with the options by what the names mean, as a whole. The glossary (Chinese, Japanese, Korean,
-German, French, Spanish) is small on purpose: a name with two meanings in this field is left out."""
+"""Answers in other languages than English: a stated letter, found like one in English, and a short reply that consists
+of common names of image degradations and grades ('运动伪影' for 'Motion artifact') and of words like 'the image shows',
+compared with the options by what the names mean. The glossary (Chinese, Japanese, Korean, German, French, Spanish) is
+small on purpose: a name with two meanings in this field is left out."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""The option that a reply judges best in a sentence without a keyword, where the options are explained around it. 'The
-second image is most similar to the first one, whereas the third one is blurred', 'Point A appears to be closer', 'Based
-on these observations, (B) the third image fits best': models that explain themselves answer in such sentences, at the
-start or at the end of a reply, and name the other options beside it, behind words of contrast or in sentences that only
-describe."""
+"""The option that a reply judges best in a sentence without a keyword ('Point A appears to be closer', 'Based on these
+observations, (B) the third image fits best'). Models that explain themselves answer so, at the start or at the end, and
+name the other options behind words of contrast or in sentences that only describe."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Letters that answer by where they stand, and options in lists: repeated, explained one by one, ticked, or as data. A
-letter answers at the start of a reply (:func:`leading_letter`), beside its text (:func:`letter_with_text`) or alone in
-a short reply (:func:`only_letter`). A list of all options is a repetition of the question (:func:`without_listing`) or
-goes through them one by one (:func:`enumeration`); neither is an answer. Boxes (:func:`boxes`) and objects
-(:func:`structured`) are one where they mark a single option."""
+"""Letters that answer by where they stand (:func:`leading_letter`, :func:`letter_with_text`, :func:`only_letter`), and
+options in lists. A list of all options repeats the question (:func:`without_listing`) or goes through them one by one
+(:func:`enumeration`), which is no answer; boxes (:func:`boxes`) and objects (:func:`structured`) are one where they
+mark a single option."""
 
 from __future__ import annotations
 

@@ -1,14 +1,8 @@
-"""Reply texts made plain for every reader: multiple-choice answers, judge verdicts and conclusions.
-
-A reply is cleaned in steps, each a function: invisible and control characters (:func:`clean`), struck-out words
-(:func:`without_struck`), thoughts (:func:`split_thoughts`, :func:`without_thoughts`), turns of a chat that the model
-echoed or made up (:func:`own_turn`, :func:`turns`), markup (:func:`plain_answer`) and sentences (:func:`sentences`,
-:func:`description_sentences`). The readers share the steps and differ in their order:
-
-- an answer (:mod:`.choice`) keeps letters apart from signs, so characters are folded one by one (:func:`fold`), and
-  boxes and tags become brackets around what was marked as the answer;
-- a judge's verdict and a description are read as spoken (:func:`spoken_text`): NFKC, ASCII digits, no thoughts.
-"""
+"""Reply texts made plain for every reader: multiple-choice answers, judge verdicts and conclusions. A reply is cleaned
+in steps, each a function: invisible characters, struck-out words, thoughts, turns of a chat that the model echoed or
+made up, markup, sentences. For an answer (:mod:`.choice`), which keeps letters apart from signs, characters are folded
+one by one (:func:`fold`), and boxes and tags become brackets around what was marked as the answer; a judge's verdict
+and a description are read as spoken (:func:`spoken_text`): NFKC, ASCII digits, no thoughts."""
 
 from __future__ import annotations
 

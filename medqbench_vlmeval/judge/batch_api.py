@@ -1,7 +1,6 @@
 """A file of calls as a batch on a server with OpenAI's Batch API: submitted, looked at, collected. ``NAME.batch.json``
-beside ``NAME.jsonl`` names the batches that were made of it; what stands there is never taken out. Answers are in
-``NAME.answers.jsonl`` and ``NAME.errors.jsonl``; a file that holds something else already is left alone, and a number
-is put into the name."""
+beside ``NAME.jsonl`` names its batches, and is only added to. Answers are in ``NAME.answers.jsonl`` and
+``NAME.errors.jsonl``, with a number in the name where a file holds something else already."""
 
 from __future__ import annotations
 

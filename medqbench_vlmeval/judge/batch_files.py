@@ -1,17 +1,13 @@
-"""Judge calls as the lines of a batch file, in the form that OpenAI's Batch API and ``vllm run-batch`` read.
-
-A line's body is that of a live call. Its ``custom_id`` says all that reading the answer takes, so that answers
-can be imported without the predictions and without the file of the calls::
+"""Judge calls as the lines of a batch file, in the form that OpenAI's Batch API and ``vllm run-batch`` read. A line's
+body is that of a live call. Its ``custom_id`` says all that reading the answer takes, without predictions and calls:
 
     mq1.<key of the call, 40 hex digits>.<dimensions and their scores>.<protocol>
 
-``c3``, ``p3``, ``s3`` and ``q3`` stand for completeness, preciseness, consistency and quality accuracy with the
-scores 0, 1 and 2, ``q2`` for a quality accuracy that is 0 or 2; ``o``, ``r`` and ``j`` for official, rubric and
-rubric-joint, with the number of rounds behind it where there are several.
-
-Output and error files of OpenAI's Batch API and of ``vllm run-batch`` are read alike, line by line and in any order,
-and with distrust: a line that is no JSON, no answer, or not ours is counted and passed over. A call stays pending until
-every one of its dimensions has a score that it may have.
+``c3``, ``p3``, ``s3`` and ``q3`` stand for completeness, preciseness, consistency and quality accuracy with the scores
+0, 1 and 2, ``q2`` for one that is 0 or 2; ``o``, ``r`` and ``j`` for official, rubric and rubric-joint, with the number
+of rounds behind it where there are several. Output and error files are read alike, in any order and with distrust: a
+line that is no JSON, no answer, or not ours is counted and passed over. A call stays pending until each of its
+dimensions has a score that it may have.
 """
 
 from __future__ import annotations

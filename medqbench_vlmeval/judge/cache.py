@@ -1,11 +1,8 @@
-"""What judges said, kept across runs: one SQLite file that all runs of a user share.
-
-Raw replies are kept and never scores: verdicts are read from them each time, so that a better reader reaches replies
-that were paid for long ago. A reply is committed, and flushed to the disk, before it counts; a process that dies at any
-moment loses the calls in flight and nothing else. SQLite's write-ahead log lets several runs read and write at once. A
-file that SQLite cannot read, or of another schema, is set aside whole, never deleted. A file or folder that cannot be
-written (a full disk, another process's lock, a missing right) costs a warning and never a run.
-"""
+"""What judges said, kept across runs: one SQLite file that all runs of a user share. Raw replies are kept and never
+scores, so that a better reader reaches replies that were paid for long ago. A reply is committed, and flushed to the
+disk, before it counts; a process that dies loses the calls in flight and nothing else. A write-ahead log lets several
+runs read and write at once. A file that SQLite cannot read, or of another schema, is set aside whole, never deleted.
+One that cannot be written (a full disk, another process's lock, a missing right) costs a warning and never a run."""
 
 from __future__ import annotations
 
@@ -89,10 +86,9 @@ def default_folder() -> Path:
 
 
 class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
-    """The replies of all runs, found by key, for several threads. The file is in ``folder`` (None:
-    :func:`default_folder`); another process's lock is waited for ``patience`` seconds. ``read_only`` writes and sets
-    aside nothing, and takes a file that cannot be read for an empty one. Raises BadInput where in the file's place is a
-    folder, a pipe or a device."""
+    """The replies of all runs, found by key, for several threads, in ``folder`` (None: :func:`default_folder`). Another
+    process's lock is waited for ``patience`` seconds. ``read_only`` writes and sets aside nothing, and takes an
+    unreadable file for an empty one. BadInput where a folder, a pipe or a device is in the file's place."""
 
     def __init__(self, folder: Path | None = None, patience: float = 30.0, *, read_only: bool = False) -> None:
         self.path = (folder if folder is not None else default_folder()) / FILE_NAME

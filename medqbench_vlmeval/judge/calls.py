@@ -1,6 +1,5 @@
-"""Judge calls: which ones some predictions take, under which key a reply is kept, and which verdicts it holds. All of
-it is pure: nothing here asks a judge or keeps anything. Verdicts are read from raw replies each time, whether they have
-just come or were kept long ago."""
+"""Judge calls: which ones some predictions take, under which key a reply is kept, and which verdicts it holds. All is
+pure: nothing here asks a judge or keeps anything, and verdicts are read from raw replies each time."""
 
 from __future__ import annotations
 
@@ -62,10 +61,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a judge said to one call: what the cache keeps. ``texts`` has a reply an ask, None for a server's answer
-    that was no chat completion; ``served_as`` is the server's name for the model or ''. Tokens are the server's count
-    over all asks, or 0. ``endings`` are its words for how each text was cut off, '' for a whole one; those of whole
-    texts at the end may be left out."""
+    """What a judge said to one call: what the cache keeps. ``texts`` has a reply an ask, None for no chat completion;
+    ``served_as`` is the server's name for the model or '', tokens its count over all asks or 0. ``endings`` are its
+    words for how each text was cut off, '' for a whole one; whole ones at the end may be left out."""
 
     texts: tuple[str | None, ...] = ()
     served_as: str = ""
@@ -162,10 +160,9 @@ def _answer_alone(sample: Sample, text: str, options: JudgeOptions) -> tuple[str
 
 
 def plan_calls(protocol: Protocol, options: JudgeOptions, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
-    """All calls for some replies, sample by sample, a round's questions together. The protocol's family (rounds left
-    out, so that 'official' and 'official-5' share their first), its version and the hash of its templates, the judge's
-    name and parameters, dimensions, prompt and round decide a call's key; where the judge is served, how fast it is
-    asked and with which key do not."""
+    """All calls for some replies, sample by sample, a round's questions together. A call's key hashes the protocol's
+    family ('official-5' shares the first round of 'official'), version and templates, the judge's name and parameters,
+    dimensions, prompt and round; not where the judge is served, how fast it is asked or with which key."""
     judge = {"name": options.asked_as, "parameters": options.keyed}
     shared = [protocol.family, protocol.version, protocol.sha256, judge]
     calls = []

@@ -1,6 +1,5 @@
-"""Putting one question to a judge: the connection, the request, the reply, and what a failure means. A
-:class:`JudgeClient` asks once and says what came; retries, limits and the decision to stop belong to the engine. A
-failed call stops the run, or leaves one verdict unscored: it is never a number, and never shows a key."""
+"""Putting one question to a judge: connection, request, reply, and what a failure means. A :class:`JudgeClient` asks
+once; the engine retries, limits and stops. A failed call is never a number, and never shows a key."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What a server's answer to a chat completion request holds: a reply, or the failure that it stands for. Servers are
-only nearly compatible, and all of it is read with distrust, alike for live calls, the lines of a batch and the kit's
-clients. An answer of status 200 may be an error that names another status in its code or in words, an HTML page, or the
-events of a stream that nobody asked for. A reply that was cut off is marked so, and no verdict is read from it."""
+only nearly compatible: an answer of status 200 may be an error that names another status, an HTML page, or the events
+of a stream that nobody asked for. A reply that was cut off is marked so, and no verdict is read from it."""
 
 from __future__ import annotations
 
@@ -50,9 +49,8 @@ _MARKUP = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml|h\d|p|center|title|d
 
 @dataclass(eq=False)
 class Failed(Exception):
-    """An answer without a completion. ``status`` is the HTTP status that it stands for, ``as_sent`` the one that it
-    came with; ``code`` and ``words`` are the server's own, masked. ``wait`` is the time in seconds that the words ask
-    for."""
+    """An answer without a completion: the HTTP status that it stands for and the one ``as_sent``, the server's own
+    ``code`` and ``words``, masked, and the time in seconds that these ask to ``wait``."""
 
     status: int
     code: str

@@ -1,11 +1,8 @@
-"""Texts from outside made safe to stand between a prompt's tags.
-
-What a careless reader could take for the end of a region, for a new one, for a turn of a chat template or for
-a thought is taken apart. A region is known by its name: where a text names one behind a closing mark, the mark goes,
-whatever the brackets. Names and marks are looked for in views of the text: with entities and escapes decoded, once,
-twice, until there is nothing left to decode; in lower case, without accents and styles, with letters and signs of other
-scripts as the ones that they look like. Views only find: text that is none of these stays as it is.
-"""
+"""Texts from outside made safe to stand between a prompt's tags. What a careless reader could take for the end of a
+region, a new one, a turn of a chat template or a thought is taken apart; where a text names a region behind a closing
+mark, the mark goes, whatever the brackets. Names and marks are looked for in views of the text: with entities and
+escapes decoded until there is nothing left to decode, in lower case, without accents and styles, with letters and signs
+of other scripts as the ones that they look like. Views only find: all other text stays as it is."""
 
 from __future__ import annotations
 
@@ -151,9 +148,8 @@ class _View(NamedTuple):
 
 def escape_delimiters(data: str) -> str:
     """Data that can neither open nor close a delimiter, a chat template's turn or a thinking block. Invisible
-    characters go. The opening bracket of what a reader could take for one of those becomes '(', a closing mark goes
-    with it. A closing tag counts whatever its name is, except those of plain HTML ('</b>', '</td>'); a region's own
-    name counts whatever its brackets are. All else stays: 'noise < 5 HU' is no tag."""
+    characters go; the opening bracket of such a thing becomes '(', a closing mark goes with it. Closing tags of plain
+    HTML ('</b>') stay, a region's own name counts whatever its brackets are, and 'noise < 5 HU' is no tag."""
     text = _INVISIBLE.sub("", data)
     # What was taken apart may have hidden another one around it: '<|</>' becomes '<|(>'.
     while (escaped := _without_delimiters(text)) != text:

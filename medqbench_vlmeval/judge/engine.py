@@ -1,13 +1,10 @@
-"""Many judge calls at once, each kept before it counts.
-
-``nproc`` workers take calls from one iterator. A call that another run has had answered meanwhile is taken from the
-store. Else it is asked, with retries (exponential backoff with jitter; a wait that the server asks for is kept
-by all workers, and a call waits its backoff where that is longer), and a reply without a verdict that its dimensions
-allow is asked about again in the same conversation, at most twice. A worker takes its next call when the last one's
-answer is on the disk, so that a process that dies loses at most ``nproc`` answers. After ``stop_after`` calls in a
-row that failed, the run stops, and where of twice as many most failed. A prompt that the server refuses leaves its
-sample unscored; only where the prompts of different samples are refused and none is answered does the run stop.
-"""
+"""Many judge calls at once, each kept before it counts. ``nproc`` workers take calls from one iterator, and the next
+one when the last one's answer is on the disk: a process that dies loses at most ``nproc`` answers. A call is taken from
+the store, or asked with retries (exponential backoff with jitter; all workers keep a wait that the server asks for),
+and a reply without a verdict that its dimensions allow is asked about again in the same conversation, at most twice.
+The run stops after ``stop_after`` failed calls in a row, or where of twice as many most failed. A prompt that the
+server refuses leaves its sample unscored; only where those of different samples are refused and none is answered does
+the run stop."""
 
 from __future__ import annotations
 
@@ -65,10 +62,9 @@ NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
 
 
 class Pace:
-    """Evenly spread starts, and one pause for all calls. In no minute do more than ``rpm`` calls start. Tokens are
-    estimated before a call from its length; in no minute does more than ``tpm`` start, as long as no call holds more
-    than a second's share. Calls start one by one in the order in which they came, so that calls that waited together,
-    in a pause too, do not start together. To be used inside one event loop."""
+    """Evenly spread starts, in the order in which calls came, and one pause for all. In no minute do more than ``rpm``
+    calls start, nor more than ``tpm`` tokens, as estimated from their length, as long as no call holds more than a
+    second's share. To be used inside one event loop."""
 
     def __init__(self, rpm: float | None, tpm: float | None) -> None:
         self._seconds_a_call = (_MINUTE + _LATE) / rpm if rpm else 0.0

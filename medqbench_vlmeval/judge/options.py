@@ -1,7 +1,6 @@
-"""What a user may say about the judge: one declaration for the command line, ``--judge-args`` and the kit's keywords. A
-field of :class:`JudgeOptions` with its :class:`Option` is everything that is said about an option: name, type, range,
-default and help. pydantic checks values against it, and is imported only when there are values to check, so that
-``medqbench --help`` starts without it."""
+"""What a user may say about the judge: one declaration for the command line, ``--judge-args`` and the kit's keywords, a
+field of :class:`JudgeOptions` with its :class:`Option`. pydantic checks values against it, and is imported only when
+there are some, so that ``medqbench --help`` starts without it."""
 
 from __future__ import annotations
 

@@ -1,15 +1,12 @@
 """Judge protocols: named, versioned sets of questions with their templates.
 
-'official' is the published wording, read from the installed kit, 'rubric' this package's own with one call a
-dimension, 'rubric-joint' the same criteria in one call for all four. ``NAME-N`` asks each question in N rounds
-and takes the mean ('official-5', after the five rounds of Q-Bench, H. Wu et al., ICLR 2024). The extractor's is
-'choice': which option a multiple-choice reply gives as its answer, worded by the rule by which replies were labelled
-for the extraction rules (tests/answers/README.md).
-
-This package's own wording is in ``templates/``. Its delimiters carry a code made from both texts, so that no text can
-foresee and forge them, each line of the texts begins with this code as its mark, and what looks like a delimiter inside
-a text is taken apart (``delimit``). Templates are filled in one pass, so that a marker inside an answer or a reference
-stays what it is: a word of that text.
+'official' is the published wording, read from the installed kit, 'rubric' this package's own with one call a dimension,
+'rubric-joint' the same criteria in one call for all four. ``NAME-N`` asks each question in N rounds and takes the mean
+('official-5', after the five rounds of Q-Bench, H. Wu et al., ICLR 2024). The extractor's is 'choice', worded by the
+rule by which replies were labelled (tests/answers/README.md). In the ``templates/`` of this package delimiters carry a
+code made from both texts, so that no text can forge them, each line of the texts begins with it, and what looks like a
+delimiter inside a text is taken apart (``delimit``). Templates are filled in one pass: a marker inside an answer stays
+a word of it.
 """
 
 from __future__ import annotations
@@ -53,10 +50,9 @@ Schema = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Protocol:
-    """A set of judge questions, each asked in so many ``rounds``. ``templates`` holds a template per task and question
-    with ``answer_marker`` and ``reference_marker`` in it; a question is named after its dimension, or 'joint'.
-    ``guard`` is applied to both texts before they are put in; ``code_marker`` stands for a code made from both, which
-    neither can hold and which marks their lines."""
+    """A set of judge questions, asked in so many ``rounds``: ``templates`` by task and question (a dimension, or
+    'joint') with both markers in them. ``guard`` is applied to both texts before they are put in; ``code_marker``
+    stands for a code made from both, which neither can hold and which marks their lines."""
 
     name: str
     version: str

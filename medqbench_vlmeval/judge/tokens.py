@@ -1,7 +1,6 @@
-"""Tokens counted for a model, and over-long answers cut by them. tiktoken counts where it knows the model, else 4.5
-bytes are taken for a token. tiktoken fetches the file of an encoding from the internet when it is first needed, without
-a time limit. Here it has five seconds, and a failure holds for the whole process, so that all texts of a run are
-counted in one way. ``TIKTOKEN_CACHE_DIR`` names a folder with files that were fetched elsewhere."""
+"""Tokens counted for a model, and over-long answers cut by them: by tiktoken where it knows the model, else at 4.5
+bytes a token. tiktoken fetches an encoding's file from the internet; it has five seconds, and a failure holds for the
+whole process. ``TIKTOKEN_CACHE_DIR`` names a folder with files that were fetched elsewhere."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What judging took and what that costs: calls and tokens as servers counted them, at list prices. Prices are in the
-packaged ``judge/prices.json``, with the user's own over them: the file named with ``--prices``, else
-``$MEDQBENCH_PRICES``, else ``medqbench/prices.json`` in the user's configuration folder. It has the packaged file's
-form and may leave out everything but what it changes."""
+"""What judging took and costs: calls and tokens as servers counted them, at list prices. Those of the packaged
+``prices.json`` are overridden by the user's own: the file named with ``--prices``, else ``$MEDQBENCH_PRICES``, else
+``medqbench/prices.json`` in the user's configuration folder. It may leave out everything but what it changes."""
 
 from __future__ import annotations
 

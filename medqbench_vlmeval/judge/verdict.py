@@ -1,23 +1,19 @@
 """A judge's reply in words -> its verdict: 0, 1, 2 or None.
 
 In words three kinds of statement are looked for, the clearer first; within a kind the last one wins, because judges
-correct themselves further down the page:
+correct themselves:
 
-1. a score in the form that was asked for, at the start of a line or sentence ('Score: 2', 'Final score: 2',
-   '| **Score** | 2 |', a box or a tag), or a first or last line that holds nothing but the verdict; whatever is
-   said elsewhere about other scores ('to reach a score of 2, ...', 'it asks for Score: 2') does not count beside it;
+1. a score in the form that was asked for, at the start of a line or sentence ('Score: 2', '| **Score** | 2 |', a box
+   or a tag), or a first or last line that holds nothing but the verdict; other scores ('to reach a score of 2, ...')
+   do not count beside it;
 2. a score called so in a sentence ('it deserves a score of 1');
-3. another verdict in a sentence ('I would rate it 1', '2 out of 2', 'so 1 it is') or under another label
-   ('Completeness: 2').
+3. another verdict in a sentence ('I would rate it 1', 'so 1 it is') or under another label ('Completeness: 2').
 
-Of kinds 2 and 3 what another score would need, or what somebody else gave or wants, does not count, and two that differ
-give None unless the last one is a conclusion or a correction.
-
-A verdict that is there but is not 0, 1 or 2 ('Score: 10', '1 or 2', '2.9') gives None and is never replaced by an
-earlier one. None it is too where the last one stands in a quotation and another one outside of it, but for a verdict
-that opens the reply. What is thought aloud in a closed ``<think>`` block is no verdict; an unclosed one means that the
-reply never came. Text that repeats the question's criteria ('2 for completely ...') is no verdict either. All patterns
-are bounded, so that time is linear in the reply's length.
+Of kinds 2 and 3 what another score would need, or what somebody else gave, does not count, and two that differ give
+None unless the last one concludes or corrects. None it is, too, for a verdict that is not 0, 1 or 2 ('1 or 2', '2.9'),
+and where the last one stands in a quotation and another one outside of it, unless that opens the reply. A closed
+``<think>`` block is no verdict, an unclosed one means that the reply never came; text that repeats the question's
+criteria is none either. All patterns are bounded: time is linear in the reply's length.
 """
 
 from __future__ import annotations
