@@ -188,8 +188,7 @@ class DatasetName:
 
 
 def dataset_names(task: Task, second_pass: bool = False) -> dict[str, DatasetName]:
-    """All names of a task, with and without a split's suffix (no suffix means test), or those of its second passes,
-    which the no-reference task and MedQ-Deg have not."""
+    """All names of a task (without a split's suffix test is meant), or those of its second passes where it has any."""
     if second_pass and task in (Task.NO_REFERENCE, Task.DEGRADATION):
         return {}
     stem, ending = _STEMS[task], ROBUSTNESS if second_pass else ""
@@ -314,8 +313,7 @@ def kits_dataset(stem: str) -> DatasetName | None:
 
 
 def parse_dataset_name(text: str) -> DatasetName:
-    """Look a dataset's name up, or that of a second pass. Raises BadInput, with the nearest name, where there is
-    none."""
+    """Look a dataset's name up, or that of a second pass. Raises BadInput, with the nearest, where there is none."""
     names = all_names()
     if text in names:
         return names[text]
@@ -340,9 +338,8 @@ class PublishedRow:
 
 @cache
 def published_rows(task: Task) -> tuple[PublishedRow, ...]:
-    """The published test results of a single task, in the order of the table: percent for perception (``Yes-or-No``,
-    ``What``, ``How``, ``Overall``), means for reasoning (four dimensions 0-2, ``Overall`` 0-8). None of MedQ-Deg, whose
-    table could not be had."""
+    """The published test results of a single task, in the table's order: percent for perception, means for reasoning
+    (four dimensions 0-2, ``Overall`` 0-8). There are none of MedQ-Deg, whose table could not be had."""
     if task is Task.DEGRADATION:
         return ()
     measures = MEASURES[task]

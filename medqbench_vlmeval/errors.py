@@ -1,6 +1,5 @@
-"""The errors that a user of the package may meet, one class for each way out. Every message is one or two sentences
-that name the file, row or option and say what to do; the command line prints it without a traceback and leaves with
-:attr:`MedQBenchError.exit_code`."""
+"""The errors that a user may meet. Every message is one or two sentences that name the file, row or option and say what
+to do; the command line prints it without a traceback and leaves with :attr:`MedQBenchError.exit_code`."""
 
 from __future__ import annotations
 

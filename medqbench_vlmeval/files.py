@@ -100,8 +100,8 @@ def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
 
 
 def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of an open file of JSON Lines but blank ones, numbered from 1. Raises BadInput where a line is not UTF-8,
-    or a limit is passed."""
+    """Lines of open JSON Lines but blank ones, numbered from 1. BadInput where one is no UTF-8, or a limit is
+    passed."""
     number = 0
     while line := source.readline(MAX_LINE_BYTES + 1):
         number += 1
@@ -160,8 +160,8 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_json(path: Path, parse: Callable[[str], Any] = json.loads) -> Any:
-    """The value in a JSON file. Raises BadInput as :func:`read_bytes` and :func:`check_json`; ValueError for no
-    JSON."""
+    """The value in a JSON file. Raises BadInput as :func:`read_bytes` and :func:`check_json`; ValueError for
+    another."""
     text = read_bytes(path).decode("utf-8-sig")
     check_json(text, path)
     try:
@@ -212,8 +212,7 @@ _LEAST_FREE = 1 << 20  # bytes
 
 
 def check_room(paths: Iterable[Path], advice: str) -> None:
-    """See that files can be written, before anything is paid for what goes into them; nothing is made. Raises
-    RunFailed where one cannot."""
+    """Raise RunFailed where files cannot be written, before anything is paid for their content; nothing is made."""
     for path in paths:
         with writing(path, advice):
             nearest = next(place for place in path.absolute().parents if place.exists())

@@ -1,5 +1,5 @@
-"""How far long work is: rooms say it, and a command shows it. Nobody listens where this package is a library. And work
-in a thread that keeps no process from ending."""
+"""How far long work is: rooms say it, and a command shows it. And work in a thread that keeps no process from
+ending."""
 
 from __future__ import annotations
 

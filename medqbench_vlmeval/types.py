@@ -22,8 +22,8 @@ FEW = 10  # cells that rest on fewer samples are marked wherever they are shown
 
 @dataclass(frozen=True)
 class ImageForm:
-    """What a model is shown of an image: pixels, PIL's mode, format. ``conversion`` says how the stored file was made
-    of the data's, None where it is that, byte for byte."""
+    """What a model is shown of an image, with PIL's mode; ``conversion`` says how it was made of the data's, if it
+    was."""
 
     width: int
     height: int
@@ -371,8 +371,7 @@ class TaskResult:
     (perception). ``not_found`` says why a finding is absent, ``frequencies`` counts verdicts (dimension -> score ->
     count), ``inference_failures`` failed samples by reason. ``not_comparable_because`` says what contradicts where
     ``comparable`` is no, and what is not on record where it is unverified. ``kit_reading`` is accuracy by the kit's own
-    readers, by their names, and enters no official number. ``drops`` are MedQ-Deg's from L0, ``calibration`` of
-    replies that state a confidence."""
+    readers, by name. ``drops`` are MedQ-Deg's from L0, ``calibration`` is of replies that state a confidence."""
 
     task: Task
     measures: Mapping[str, Cell]
@@ -493,8 +492,7 @@ class SampleRow:
     """One line of a ``_samples.jsonl``: a sample, the reply and how it was read or judged. A question has
     ``extracted``, ``rule`` and ``correct``, ``choice`` where an extractor was asked, and ``confidence`` (0-100%) where
     the reply states one. Reasoning has ``verdicts``, ``conclusion`` and ``score``, the sum of the four (0-8), None
-    while one is missing. ``unscored`` says why there is no score (of a question: why there was no reply; it counts as
-    wrong)."""
+    while one is missing. ``unscored`` says why there is no score (of a question: no reply; it counts as wrong)."""
 
     sample: Sample
     prediction: Prediction

@@ -1,7 +1,6 @@
-"""The five dataset classes that the kit runs. A class holds the samples of this package's own loader; ``data``, the
-frame that the kit reads, writes and reloads, is made from them. Prompts are built from the samples, and answers,
-options and references are taken from them again at evaluation, so that nothing that a prediction file's format does to
-a cell can change a score."""
+"""The five dataset classes that the kit runs. A class holds samples, from which the frame ``data`` that the kit reads,
+writes and reloads, prompts, and at evaluation answers, options and references are made: nothing that a prediction
+file's format does to a cell can change a score."""
 
 from __future__ import annotations
 

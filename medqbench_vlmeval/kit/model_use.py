@@ -74,8 +74,7 @@ _question: ContextVar[_Question | None] = ContextVar("medqbench_question", defau
 
 
 def psnr(original: Image.Image, shown: Image.Image) -> float | None:
-    """The PSNR of an image to its original in dB, as 8-bit RGB, at the original's size (Lanczos); None where none
-    differs."""
+    """The PSNR of an image to its original in dB, as 8-bit RGB in the original's size (Lanczos); None for the same."""
     if shown.size != original.size:
         shown = shown.convert("RGB").resize(original.size, Image.Resampling.LANCZOS)
     counts = ImageChops.difference(original.convert("RGB"), shown.convert("RGB")).histogram()
@@ -278,8 +277,7 @@ def unwatched(model: Any) -> Any:
 
 
 def chosen(variable: str, choices: Sequence[str]) -> str:
-    """The environment's choice, in the kit's own variable where ours is not set; by default the first. BadInput for
-    another."""
+    """The environment's choice, in the kit's variable where ours is not set, else the first. BadInput for another."""
     names = variable, variable.replace("MEDQBENCH", "VLMEVAL")
     variable = next((name for name in names if os.environ.get(name, "").strip()), variable)
     value = os.environ.get(variable, "").strip() or choices[0]
@@ -319,8 +317,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _places(value: Any, files: Sequence[Path]) -> Iterator[tuple[Any, Any, str, bytes]]:
-    """Images in a request's JSON: the object or list that holds one, its key there, the words before its base64,
-    bytes."""
+    """Images in a request's JSON: the object or list that holds one, its key there, the words before it, its bytes."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         if not isinstance(inner, str):

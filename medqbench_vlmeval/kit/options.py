@@ -202,8 +202,7 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
 
 
 def with_whole_sets(words: Sequence[str], options: RunOptions) -> tuple[list[str], RunOptions, list[str]]:
-    """The kit's command line and its options with a registered set's datasets in place of its name, and a sentence for
-    each such set."""
+    """A command line and its options with a registered set's datasets for its name, and a sentence for each set."""
     sets = {name: of.whole() for name, of in registered_sets().items() if name in options.datasets}
     sets = {name: parts for name, parts in sets.items() if name not in options.entries}
     if not sets or options.config:

@@ -47,8 +47,7 @@ class Hunk:
         return Hunk(self.file, self.after, self.before, self.at_end)
 
     def replaced_in(self, content: bytes) -> bytes | None:
-        """``content`` with the lines after in the place of those before, in either kind of line ends; None where those
-        before do not stand there exactly once."""
+        """``content`` with the lines after in place of those before, in its line ends; None unless these stand once."""
         for end in (b"\n", b"\r\n"):
             lines, old = b"\n" + content, b"\n" + self.before.replace(b"\n", end)
             place = lines.find(old)

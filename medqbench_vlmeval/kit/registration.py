@@ -49,8 +49,7 @@ def register_models() -> None:
 
 
 def _entry_of(model: PublishedModel, zoo: Mapping[str, Any]) -> Callable[..., Any] | None:
-    """What builds a published model: the zoo's own entry, or one with settings or an endpoint of ours; None where the
-    kit has neither an entry nor the class."""
+    """What builds a published model: the zoo's entry, or one of ours; None where the kit has no entry and no class."""
     import vlmeval.api
     import vlmeval.vlm
 
@@ -66,8 +65,7 @@ def _entry_of(model: PublishedModel, zoo: Mapping[str, Any]) -> Callable[..., An
 
 
 class AliasOf(partial):  # type: ignore[type-arg]
-    """A published model's entry in the zoo: the kit's class with its settings, which is told when it is built where the
-    vendor serves the model, and the key."""
+    """A published model's entry in the zoo, which is told the vendor's address and the key when it is built."""
 
     published: PublishedModel
 

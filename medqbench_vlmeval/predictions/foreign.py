@@ -25,8 +25,7 @@ _OF_LOG |= {"input", "input_media"}
 
 @dataclass(frozen=True)
 class Foreign:
-    """What another program's files say of a run: the program, the model's true name and the judge's where on record,
-    and its numbers by the names of our measures (percent, means 0-2)."""
+    """What another program's files say of a run; its numbers are by our measures' names (percent, means 0-2)."""
 
     tool: str
     model: str | None = None
@@ -70,8 +69,7 @@ def _beside(path: Path, name: str) -> Mapping[str, Any]:
 
 
 def unfolded(records: Iterable[tuple[int, Any]], path: Path) -> Iterator[tuple[int, Any]]:
-    """The records of a file of JSON Lines; those of lmms-eval as rows of a prediction file. Raises BadInput where a log
-    holds likelihoods and no words of a model."""
+    """JSON Lines, those of lmms-eval as rows of a prediction file. BadInput for likelihoods without a model's words."""
     for number, record in records:
         is_of_log = isinstance(record, dict) and "doc_id" in record and {"resps", "filtered_resps"} & record.keys()
         yield number, _row(record, f"{path}, line {number}") if is_of_log else record

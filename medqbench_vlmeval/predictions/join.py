@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, REASONING_PREFIX, Task, kits_dataset, own_index
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, find_columns, resolve_columns
@@ -111,8 +110,7 @@ def placed(samples: Sequence[Sample], table: PredictionTable) -> PredictionTable
 
 def check_content(samples: Sequence[Sample], table: PredictionTable) -> None:
     """See that what a file repeats of its samples (task, question, options, description, images) is what they hold but
-    for what spreadsheets do to a cell. Raises BadInput, which shows both texts, where it is not; see
-    :func:`rows_of`."""
+    for what spreadsheets do to a cell. Raises BadInput, which shows both texts, where it is not."""
     columns = find_columns(table.columns, ("task", "question", *OPTION_LETTERS, "description", *IMAGE_MEANINGS)).names
     columns = {meaning: name for meaning, name in columns.items() if "".join(name.lower().split()) not in _LOOSE}
     rows = rows_of(samples, table)
@@ -179,18 +177,11 @@ _PAIR = re.compile(
 _LEVEL = re.compile(r"(?i)\bquality\b[^.]*\b(?:good|usable|reject(?:ed)?)\b|\b(?:good|usable|reject)\b\W*\Z")
 
 
-class TableSamples(NamedTuple):
-    """Samples that a prediction file repeats, without their images; ``columns`` says how each task's were used."""
-
-    task: Task
-    samples: list[Sample]
-    columns: dict[Task, ColumnUse]
-
-
-def samples_from_table(table: PredictionTable) -> TableSamples:
-    """Rebuild the samples that a prediction file repeats, with what it calls the images (``image_refs``). The task
-    comes from the column ``task``, else from the prefixes of a combined set's indexes, else from the columns, else from
-    what most reference texts speak of. Raises BadInput where the task cannot be told, or a row cannot be a sample."""
+def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict[Task, ColumnUse]]:
+    """Rebuild the task and the samples that a prediction file repeats, with what it calls the images (``image_refs``),
+    and say how each task's columns were used. The task comes from the column ``task``, else from the prefixes of a
+    combined set's indexes, else from the columns, else from what most reference texts speak of. Raises BadInput where
+    the task cannot be told, or a row cannot be a sample."""
     tasks = _tasks(table)
     builders = {}
     for task in dict.fromkeys(tasks):
@@ -224,7 +215,7 @@ def samples_from_table(table: PredictionTable) -> TableSamples:
     for task, (_, builder) in builders.items():
         use = builder.column_use()
         used[task] = replace(use, ignored=tuple(name for name in use.ignored if name not in _OWN_COLUMNS))
-    return TableSamples(Task.REASONING if prefixed or len(builders) > 1 else tasks[0], samples, used)
+    return Task.REASONING if prefixed or len(builders) > 1 else tasks[0], samples, used
 
 
 def _tasks(table: PredictionTable) -> list[Task]:

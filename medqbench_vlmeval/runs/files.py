@@ -55,8 +55,8 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
 
 
 def read_runs(places: Iterable[Path]) -> list[Run]:
-    """Read every run that is named, each once, in the order of the places (see :func:`find_all`). Raises BadInput where
-    a place holds no scored run, or one that is not whole."""
+    """Read the runs of :func:`find_all`. Raises BadInput where a place holds no scored run, or one that is not
+    whole."""
     found = find_all(places)
     return [read_run(paths) for paths in counted("reading results", found, len(found))]
 
@@ -425,8 +425,7 @@ def is_samples(path: Path) -> bool:
 
 
 def scored_runs(place: Path) -> list[tuple[Path, Result]]:
-    """A ``_score.json`` with its result, or all of a folder (see :func:`find_all`), whose samples need not be there.
-    Raises BadInput where there is no result, or one that cannot be read."""
+    """A ``_score.json``, or all of a folder, with their results, whose samples need not be there. BadInput for none."""
     if place.is_dir():
         return [(paths.score, read_result(paths.score)) for paths in _each_once([place])]
     if place.exists() and place.suffix != ".json":
@@ -435,9 +434,8 @@ def scored_runs(place: Path) -> list[tuple[Path, Result]]:
 
 
 def write_run(run: Run, write_report: Callable[[Path], None] | None = None) -> None:
-    """Write the result files of a run, the workbook by ``write_report``, or none. An earlier result with paid verdicts
-    goes out of their way. The score takes its name last: it says that all is there. Raises RunFailed where the folder
-    cannot be written to."""
+    """Write the result files of a run, the workbook by ``write_report``, or none; earlier paid verdicts are kept. The
+    score takes its name last: it says that all is there. Raises RunFailed where the folder cannot be written to."""
     with writing(run.paths.score.parent, MAKE_ROOM), ExitStack() as stack:
         # They take their names in the other order, when the block ends.
         score = stack.enter_context(replacing(run.paths.score))

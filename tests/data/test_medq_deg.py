@@ -142,8 +142,8 @@ def test_the_task_is_told_by_columns_and_degrees(write_tsv: Write, name: str, ro
     rows = [{**row, "index": str(at)} for at, row in enumerate(rows)]
     assert load(write_tsv(rows, f"{name}.tsv"))[0][0].task is task
     replies = [{"prediction": "B", **row} for row in rows]
-    told = samples_from_table(read_predictions(Path(write_tsv(replies, f"{name}.tsv"))))
-    assert (told.task, {sample.task for sample in told.samples}) == (task, {task})
+    told, samples, _ = samples_from_table(read_predictions(Path(write_tsv(replies, f"{name}.tsv"))))
+    assert (told, {sample.task for sample in samples}) == (task, {task})
 
 
 def test_rows_are_paired_by_the_names_in_the_file_also_where_images_are_converted(write_tsv: Write, tmp_path):
