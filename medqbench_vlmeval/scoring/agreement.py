@@ -15,9 +15,17 @@ from statistics import fmean
 import numpy as np
 
 from medqbench_vlmeval.answers.conclusion import conclusion_of, steps_apart
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, Task
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, OVERALL, Task
 from medqbench_vlmeval.judge import RULES
-from medqbench_vlmeval.scoring.intervals import RESAMPLES, Array, bootstrap, generator, interval_cell, totals_by_cluster
+from medqbench_vlmeval.scoring.intervals import (
+    RESAMPLES,
+    Array,
+    bootstrap,
+    generator,
+    interval_cell,
+    means_and_sum,
+    totals_by_cluster,
+)
 from medqbench_vlmeval.types import (
     LEVEL,
     Agreement,
@@ -169,8 +177,7 @@ def measure_agreement(
     judge: Sequence[float], human: Sequence[float], seed: int = 0, clusters: Sequence[int] | None = None
 ) -> HumanAgreement:
     """Compare a judge's scores with people's on the same samples; the sequences are parallel. Whole clusters are drawn
-    with replacement, single samples without ``clusters``. To draw them is to draw a table of counts over the pairs of
-    scores that occur: few, however many samples there are."""
+    with replacement, single samples without ``clusters``, as counts of the few pairs of scores that occur."""
     n = len(judge)
     if not n:
         return HumanAgreement(0, Cell(None, n=0), Cell(None, n=0), Cell(None, n=0))
@@ -186,12 +193,8 @@ def measure_agreement(
     cells, undefined = {}, {}
     for name, values in _statistics([pair for pair, _ in pairs], np.vstack([counts, draws])).items():
         observed, resampled = float(values[0]), values[1:][~np.isnan(values[1:])]
-        undefined[name] = RESAMPLES - len(resampled)
-        ends = (
-            np.percentile(resampled, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]).round(_DIGITS).tolist()
-            if len(resampled)
-            else None
-        )
+        undefined[name], level = RESAMPLES - len(resampled), [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
+        ends = np.percentile(resampled, level).round(_DIGITS).tolist() if len(resampled) else None
         cells[name] = interval_cell(None if math.isnan(observed) else observed, ends, n)
     marks = Counter(zip(map(_mark, human), map(_mark, judge), strict=True))
     confusion = {str(row): {str(column): marks[row, column] for column in MARKS} for row in MARKS}
@@ -228,13 +231,8 @@ def measure_raters(raters: Sequence[Scores], judge: Scores, clusters: Sequence[i
     with np.errstate(divide="ignore", invalid="ignore"):
         observed = statistics(totals.sum(axis=0, keepdims=True))[0].tolist()
     twice, with_judge = int((m > 1).sum()), int((known[0] & (m > 0)).sum())
-    cells = [
-        interval_cell(value if math.isfinite(value) else None, interval, n)
-        for value, interval, n in zip(
-            observed, bootstrap(totals, statistics, seed), (twice, with_judge, twice), strict=True
-        )
-    ]
-    return RaterAgreement(*cells)
+    figures = [value if math.isfinite(value) else None for value in observed]
+    return RaterAgreement(*map(interval_cell, figures, bootstrap(totals, statistics, seed), (twice, with_judge, twice)))
 
 
 def _kappa(n: Array, x: Array, y: Array, xx: Array, yy: Array, apart: Array) -> Array:
@@ -290,9 +288,7 @@ def pairwise(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, 
 
 def between_rounds(judged: Sequence[Judged]) -> dict[str, Agreement] | None:
     """The same judge on the same sample in two rounds, by dimension's title; None where nothing was asked twice. Every
-    pair of rounds of a sample counts (of three rounds three pairs). ``kappa`` takes every pair in both orders, so that
-    it does not depend on which round came first; it is None where all scores are equal. Of a panel with rounds the
-    pairs of all its judges are taken together, each within one judge."""
+    pair of rounds counts (of three rounds three, of a panel each judge's), of ``kappa`` in both orders."""
     agreements: dict[str, Agreement] = {}
     for dimension, title in DIMENSION_TITLES.items():
         verdicts = [sample.verdicts[dimension] for sample in judged if dimension in sample.verdicts]
@@ -310,8 +306,11 @@ def between_rounds(judged: Sequence[Judged]) -> dict[str, Agreement] | None:
 
 def between_judges(judged: Sequence[Judged]) -> PanelCheck | None:
     """Each judge's means over the samples that it scored and each pair's agreement; None where there was no panel."""
-    scores = scores_by_judge(judged)
-    return PanelCheck({name: _means(columns) for name, columns in scores.items()}, pairwise(scores)) if scores else None
+    scores, means = scores_by_judge(judged), {}
+    for name, columns in scores.items():
+        by_dimension, total = means_and_sum(columns.values())
+        means[name] = dict(zip(columns, by_dimension, strict=True)) | {OVERALL: total}
+    return PanelCheck(means, pairwise(scores)) if scores else None
 
 
 def scores_by_judge(judged: Sequence[Judged]) -> dict[str, dict[str, Scores]]:
@@ -342,21 +341,13 @@ def _are_rounds(parts: Iterable[str]) -> bool:
     return all(name == str(number) for number, name in enumerate(parts, start=1))
 
 
-def _means(columns: Mapping[str, Scores]) -> dict[str, float | None]:
-    """Each column's mean and 'Overall', their sum."""
-    known = {title: [score for score in column if score is not None] for title, column in columns.items()}
-    means = {title: fmean(scores) if scores else None for title, scores in known.items()}
-    return {**means, "Overall": math.fsum(map(fmean, known.values())) if all(known.values()) else None}
-
-
 # Cached, as the summary, the findings and the sample's row all ask: a long answer takes a millisecond or two.
 _read = lru_cache(maxsize=8192)(conclusion_of)
 
 
 def read_conclusion(sample: Sample, prediction: Prediction) -> Conclusion:
-    """Read what an answer and its reference conclude, and apply the published rule to it. An answer ends on a level
-    (reject, usable, good) or prefers one of two images, and so does its reference: the same level scores 2, the next 1,
-    the opposite or none 0; for a pair the same preference 2, else 0."""
+    """Read what an answer and its reference conclude, a level (reject, usable, good) or one of two images, and apply
+    the published rule: the same level scores 2, the next 1, the opposite or none 0; the same preference 2, else 0."""
     replied = prediction.status is PredictionStatus.OK
     reference, stated = _read(sample.task, sample.description or ""), _read(sample.task, prediction.text)
     if reference is None or not replied:
@@ -372,10 +363,9 @@ def quality_of(task: Task, stated: str | int | None, reference: str | int) -> in
 def score_conclusions(
     samples: Sequence[Sample], predictions: Sequence[Prediction], judged: Sequence[Judged]
 ) -> ConclusionCheck | None:
-    """Compute quality accuracy from the stated conclusions, without any model, as a second look at the judge's own. The
-    three sequences are parallel. The computed mean is over the answers whose reference's conclusion can be read, the
-    judge's over those of them that it scored. None where no conclusion can be compared, and for the embedded judge,
-    whose own quality accuracy is this one."""
+    """Compute quality accuracy from the stated conclusions, over the answers whose reference's can be read, beside the
+    judge's over those of them that it scored. The sequences are parallel. None where no conclusion can be compared, and
+    for the embedded judge, whose own quality accuracy is this one."""
     if all(verdict.judge == RULES for sample in judged for verdict in sample.verdicts.values()):
         return None
     compared = [

@@ -6,7 +6,6 @@ The numbers of a pair are over the samples that both have, and differ from each 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -165,25 +164,20 @@ def signed_rank(differences: Sequence[float]) -> TestResult:
     """Wilcoxon's signed-rank test, two-sided (F. Wilcoxon, Biometrics Bull. 1, 1945, p. 80). Zero differences are left
     out, as Wilcoxon did; equal sizes share the mean of their ranks, whose signs are flipped as in :func:`sign_flip`:
     exact, also with ties, for up to 125 differences; beyond, the normal approximation, corrected for ties only."""
-    known = [rounded for difference in differences if (rounded := round(difference, _DIGITS))]
-    counts = Counter(map(abs, known))
-    below, doubled = 0, {}
-    for size in sorted(counts):
-        doubled[size] = 2 * below + counts[size] + 1  # twice the midrank, a whole number
-        below += counts[size]
-    return sign_flip([doubled[difference] if difference > 0 else -doubled[-difference] for difference in known])
+    signed = np.array([rounded for difference in differences if (rounded := round(difference, _DIGITS))])
+    _, at, counts = np.unique(np.abs(signed), return_inverse=True, return_counts=True)
+    doubled = (2 * counts.cumsum() - counts + 1)[at]  # twice the midranks, whole numbers
+    return sign_flip(np.where(signed > 0, doubled, -doubled).tolist())
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values of one family, in the order given. The smallest of m is multiplied by m, the next by m -
-    1 and so on, each at least the one before and at most 1 (S. Holm, Scand. J. Statist. 6, 1979, p. 65). It holds
-    whatever the dependence between the tests."""
-    adjusted = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, (p, position) in enumerate(sorted((p, position) for position, p in enumerate(p_values))):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p))
-        adjusted[position] = highest
-    return adjusted
+    """Holm's adjusted p-values of one family, in the order given, whatever the dependence between the tests. The
+    smallest of m is multiplied by m, the next by m - 1 and so on, each at least the one before and at most 1 (S. Holm,
+    Scand. J. Statist. 6, 1979, p. 65)."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate(np.minimum(1, np.arange(len(order), 0, -1) * np.array(p_values)[order]))
+    return adjusted.tolist()
 
 
 def detectable_share(n: float, discordant: float) -> float | None:
@@ -191,9 +185,8 @@ def detectable_share(n: float, discordant: float) -> float | None:
 
     It solves ``sqrt(n) d = z_level sqrt(q) + z_power sqrt(q - d²)`` for d, with ``q = discordant`` the share of
     samples that one side alone has right (R. J. Connor, Biometrics 43, 1987, p. 207), or ``q = d`` where d would be
-    greater than that. None where not even a difference of 1 would show. The exact test needs slightly more.
-
-    Of samples in clusters, ``n`` is their number over the design effect.
+    greater than that. None where not even a difference of 1 would show. Of samples in clusters, ``n`` is their number
+    over the design effect.
     """
     if n < _Z_LEVEL**2:
         return None

@@ -34,9 +34,9 @@ _DRAWN_AT_ONCE = 2_000_000  # numbers, which bounds the memory of the draws to 3
 
 
 def wilson(successes: float, n: float) -> Interval:
-    """Wilson's 95% score interval of a proportion, both ends in 0-1. It stays inside 0-1 and keeps its coverage for
-    small ``n`` and shares near 0 and 1 (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927, p. 209). Trials that are not
-    independent count by their effective number. Raises ValueError unless 0 <= ``successes`` <= ``n`` > 0."""
+    """Wilson's 95% score interval of a proportion, both ends in 0-1 (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927, p.
+    209). Trials that are not independent count by their effective number. Raises ValueError unless 0 <= ``successes``
+    <= ``n`` > 0."""
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, not {successes} of {n}")
     z, share = NormalDist().inv_cdf(0.5 + LEVEL / 2), successes / n
@@ -53,20 +53,6 @@ def interval_cell(value: float | None, interval: Interval | None, n: int) -> Cel
     """A number that rests on ``n`` samples, with its interval."""
     low, high = interval or (None, None)
     return Cell(value, low, high, n, few=n < FEW)
-
-
-def binomial_tail(count: int, n: int, chance: float) -> float:
-    """The chance of ``count`` or more of ``n`` independent trials, each of which succeeds with ``chance`` (in 0-1)."""
-    from scipy.special import bdtrc
-
-    return float(bdtrc(count - 1, n, chance)) if count else 1.0
-
-
-def hypergeometric_tail(count: int, n: int, marked: int, total: int) -> float:
-    """The chance of ``count`` or more marked among ``n`` that are drawn from ``total``, of which ``marked`` are."""
-    from scipy.stats import hypergeom
-
-    return float(hypergeom.sf(count - 1, total, marked, n))
 
 
 def share_cell(count: int, n: int, top: float = 100.0) -> Cell:
@@ -88,22 +74,25 @@ def clipped(interval: Interval | None, low: float, high: float) -> Interval | No
     return None if interval is None else (max(low, interval[0]), min(high, interval[1]))
 
 
+def known(values: Iterable[float | None]) -> list[float]:
+    """The values that are there."""
+    return [value for value in values if value is not None]
+
+
+def means_and_sum(columns: Iterable[Column]) -> tuple[list[float | None], float | None]:
+    """The mean of each column's values, and the sum of the means, None where a column has no value."""
+    means = [fmean(values) if (values := known(column)) else None for column in columns]
+    return means, None if None in means else math.fsum(known(means))
+
+
 def mean_interval(values: Column, clusters: Sequence[int] | None = None) -> Interval | None:
     """The 95% interval of a mean, ``m ± t·sqrt(V)`` with ``V = G/(G-1) Σ_g (Σ_{i in g} (x_i - m))² / n²``.
 
     ``V`` is the cluster-robust ("sandwich") variance (K.-Y. Liang and S. L. Zeger, Biometrika 73, 1986, p. 13) with
     the factor ``G/(G-1)`` that is known as CR1; ``t`` is Student's quantile with ``G-1`` degrees of freedom, ``G`` the
-    number of clusters (A. C. Cameron and D. L. Miller, J. Hum. Resour. 50, 2015, p. 317, section VI). The normal
-    quantile is too short for the small cells of a breakdown (docs/results.md has a simulation). Where each value is a
-    cluster of its own this is Student's interval of a mean.
-
-    Args:
-        values: None is left out, also from the clusters.
-        clusters: the cluster of each value; None takes the values as independent.
-
-    Returns:
-        None where the values lie in fewer than two clusters, so that no spread can be known, and where the clusters
-        show none: ten verdicts of 2 are no certainty, and an interval without width would call them one.
+    number of clusters (A. C. Cameron and D. L. Miller, J. Hum. Resour. 50, 2015, p. 317, section VI). ``clusters`` are
+    parallel to ``values``; without them every value is one. A value of None is left out. None where the values lie in
+    fewer than two clusters or these show no spread: ten verdicts of 2 are no certainty.
     """
     return means_and_sum_intervals([values], clusters)[1]
 
@@ -115,12 +104,10 @@ def means_and_sum_intervals(
 
     The columns are parallel. A row's influence on the sum is ``u = Σ_d (x_d - m_d) / n_d`` over the columns ``d`` in
     which it has a value, with ``m_d`` and ``n_d`` the column's mean and count; the variance is ``G/(G-1) Σ_g U_g²``
-    with ``U_g`` the sum of the influences in a cluster, over the ``G`` clusters that have any value (the delta method
-    with the sandwich of :func:`mean_interval`). None where a column is empty, fewer than two clusters have values or
-    these show no spread. Every sum is rounded once, so that no order of rows and clusters changes a digit.
+    with ``U_g`` the sum of the influences in a cluster, over the ``G`` clusters that have any value (the delta method).
+    None where a column is empty too. Every sum is rounded once, so that no order of rows and clusters changes a digit.
     """
-    known = [[value for value in column if value is not None] for column in columns]
-    centres = [(fmean(values), len(values)) if values else None for values in known]
+    centres = [(fmean(values), len(values)) if (values := known(column)) else None for column in columns]
     kinds = _kinds(columns, clusters)
     singles = [_interval(kinds, (place,), centres) for place in range(len(columns))]
     return singles, singles[0] if len(columns) == 1 else _interval(kinds, range(len(columns)), centres)
@@ -144,8 +131,8 @@ def _kinds(columns: Sequence[Column], clusters: Sequence[int] | None) -> Counter
     contents = Counter(map(tuple, by_cluster.values()))
     kinds: Counter[_Totals] = Counter()
     for content, times in contents.items():
-        known = ([value for value in column if value is not None] for column in zip(*content, strict=True))
-        kinds[tuple((math.fsum(values), len(values)) for values in known)] += times
+        of_columns = map(known, zip(*content, strict=True))
+        kinds[tuple((math.fsum(values), len(values)) for values in of_columns)] += times
     return kinds
 
 
@@ -185,9 +172,8 @@ def t_quantile(degrees: int) -> float:
 
 
 def clusters_of(images: Sequence[Sequence[str]]) -> list[int]:
-    """The cluster of each sample: two samples are in one where a chain of shared images leads from one to the other.
-    ``images`` has a sample's image names (a pair has two); a sample without names is a cluster of its own. A cluster's
-    number is the position of its first sample."""
+    """The cluster of each sample, by the names of its images: a chain of shared images makes one cluster, whose number
+    is its first sample's position. A sample without names is a cluster of its own."""
     parent = list(range(len(images)))
 
     def root(sample: int) -> int:
@@ -248,13 +234,10 @@ def bootstrap(
     """Percentile intervals, at ``level`` (0-1), of statistics that depend on the data through sums over clusters.
 
     Whole clusters are drawn with replacement (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, ch.
-    13; A. Davison and D. Hinkley, Bootstrap Methods and their Application, 1997, ch. 3.8). Clusters with equal sums are
-    drawn as one kind, by a multinomial distribution: the distribution is the same and no order counts.
-
-    ``totals`` (clusters x terms) is what each cluster adds to each sum: of an accuracy its right answers and its
-    questions, of a mean its scores' sum and their number. ``statistic`` makes (draws) or (draws x statistics) values of
-    (draws x terms) sums, nan where undefined. One interval a statistic comes back, over the resamples that leave it
-    defined; None where most do not, and where all give the same value: resamples without spread are no certainty.
+    13; A. Davison and D. Hinkley, Bootstrap Methods and their Application, 1997, ch. 3.8), those with equal sums as one
+    kind, so that no order counts. ``totals`` (clusters x terms) is what each cluster adds to each sum. ``statistic``
+    makes (draws) or (draws x statistics) values of (draws x terms) sums, nan where undefined. One interval a statistic
+    comes back, over the resamples that leave it defined; None where most do not, and where all give the same value.
     """
     # Sums that differ by the order of their addition alone are one kind.
     kinds, counts = np.unique(np.round(totals, _DIGITS), axis=0, return_counts=True)
@@ -266,26 +249,23 @@ def bootstrap(
             chunks.append(np.asarray(statistic(draws.astype(float) @ kinds), dtype=float).reshape(len(draws), -1))
     intervals: list[Interval | None] = []
     for values in np.concatenate(chunks).T:
-        known = values[np.isfinite(values)]
-        ends = (50 * (1 - level), 50 * (1 + level))
+        defined, ends = values[np.isfinite(values)], (50 * (1 - level), 50 * (1 + level))
         # A product's last digits depend on the processor and on numpy's build.
-        low, high = np.percentile(known, ends).round(_DIGITS).tolist() if len(known) > RESAMPLES / 2 else (0.0, 0.0)
+        low, high = np.percentile(defined, ends).round(_DIGITS).tolist() if len(defined) > RESAMPLES / 2 else (0.0, 0.0)
         intervals.append(None if high - low < _NO_WIDTH else (low, high))
     return intervals
 
 
-def bootstrap_sum_of_means(
-    columns: Sequence[Column], clusters: Sequence[int], level: float = LEVEL, seed: int = 0
-) -> Interval | None:
-    """The bootstrap's interval (see :func:`bootstrap`) of the sum of the columns' means. The columns are parallel to
-    ``clusters``; None is left out of its column's mean. An accuracy in percent is one column of 0 and 100."""
+def bootstrap_sum_of_means(columns: Sequence[Column], clusters: Sequence[int], level: float = LEVEL) -> Interval | None:
+    """The bootstrap's interval of the sum of the columns' means. The columns are parallel to ``clusters``; None is left
+    out of its column's mean. An accuracy in percent is one column of 0 and 100."""
 
     def total(sums: Array) -> Array:
         half = sums.shape[1] // 2
         return np.asarray((sums[:, :half] / sums[:, half:]).sum(axis=1))
 
     terms = np.concatenate(_values_and_counts(columns), axis=1)
-    return bootstrap(totals_by_cluster(clusters, terms), total, seed, level)[0]
+    return bootstrap(totals_by_cluster(clusters, terms), total, level=level)[0]
 
 
 def bootstrap_gap(
@@ -294,11 +274,9 @@ def bootstrap_gap(
     first: Sequence[int],
     second: Sequence[int],
     level: float = LEVEL,
-    seed: int = 0,
 ) -> Interval | None:
-    """The bootstrap's interval of a group's sum of means less another group's; see :func:`bootstrap_sum_of_means`.
-    ``first`` and ``second`` are the groups' positions, without a common one. Their clusters are drawn together, so that
-    one which has samples in both counts in both."""
+    """The bootstrap's interval of a group's sum of means less another's; see :func:`bootstrap_sum_of_means`. ``first``
+    and ``second`` are the groups' positions, without a common one. A cluster with samples in both counts in both."""
     both = np.array([*first, *second], dtype=int)
     by_sample = np.stack([part[both] for part in _values_and_counts(columns)], axis=2)
     terms = np.zeros((len(both), len(columns), 2, 2))  # (samples x columns x side x value and count)
@@ -311,11 +289,10 @@ def bootstrap_gap(
         return np.asarray(by_side[:, 0] - by_side[:, 1])
 
     totals = totals_by_cluster([clusters[position] for position in both], terms.reshape(len(both), -1))
-    return bootstrap(totals, difference, seed, level)[0]
+    return bootstrap(totals, difference, level=level)[0]
 
 
 def _values_and_counts(columns: Sequence[Column]) -> tuple[Array, Array]:
     """Twice (samples x columns): the values with 0 where there is none, and whether there is one."""
     values = np.array(columns, dtype=float).T  # None becomes nan
-    known = ~np.isnan(values)
-    return np.where(known, values, 0), known.astype(float)
+    return np.nan_to_num(values), (~np.isnan(values)).astype(float)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
 
 from medqbench_vlmeval.benchmark import (
     DEGREES,
@@ -35,7 +33,9 @@ from medqbench_vlmeval.scoring.intervals import (
     bootstrap_sum_of_means,
     clipped,
     interval_cell,
+    known,
     mean_interval,
+    means_and_sum,
     means_and_sum_intervals,
     share_cell,
     shared_images,
@@ -212,7 +212,7 @@ def score_reasoning(
     def group(positions: Sequence[int]) -> Group:
         columns = [[column[i] for i in positions] for column in scores.values()]
         singles, total = means_and_sum_intervals(columns, [images.clusters[i] for i in positions])
-        means = [fmean(known) if (known := _known(column)) else None for column in columns]
+        means, overall = means_and_sum(columns)
         counts = {"n": len(positions), "n_scored": sum(reasons[i] is None for i in positions)}
         counts |= {"n_unscored": counts["n"] - counts["n_scored"], "n_clusters": images.count(positions)}
         n = counts["n_scored"]
@@ -220,13 +220,12 @@ def score_reasoning(
             title: interval_cell(mean, clipped(ends, 0, MAX_VERDICT), n)
             for title, mean, ends in zip(DIMENSION_TITLES.values(), means, singles, strict=True)
         }
-        overall = None if None in means else math.fsum(_known(means))
         measures[OVERALL] = interval_cell(overall, clipped(total, 0, MAX_VERDICT * len(DIMENSIONS)), n)
         return Group(measures, counts, n < FEW)
 
     groups, crossed = _broken_down(samples, _REASONING_AXES, _REASONING_CROSSED, group)
     whole = group(range(len(samples)))
-    sizes = [len(_known(column)) for column in scores.values()]
+    sizes = [len(known(column)) for column in scores.values()]
     measures = {
         title: interval_cell(cell.value, cell.interval, n)
         for (title, cell), n in zip(whole.measures.items(), [*sizes, whole.counts["n_scored"]], strict=True)
@@ -269,10 +268,6 @@ def _single_scores(verdict: Verdict) -> Iterator[float]:
         yield from _single_scores(part)
     if not verdict.parts and verdict.score is not None:
         yield verdict.score
-
-
-def _known(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
 
 
 def _inference_counts(predictions: Sequence[Prediction]) -> dict[str, int]:

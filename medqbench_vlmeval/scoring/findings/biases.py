@@ -33,7 +33,7 @@ from medqbench_vlmeval.scoring.findings.finding import (
     share_finding,
     share_words,
 )
-from medqbench_vlmeval.scoring.intervals import Array, Interval, binomial_tail, interval_cell
+from medqbench_vlmeval.scoring.intervals import Array, Interval, interval_cell, known
 from medqbench_vlmeval.scoring.summary import ranked
 from medqbench_vlmeval.types import (
     FEW,
@@ -214,9 +214,11 @@ def _alike(
     columns: Mapping[str, Sequence[float | None]], clusters: Sequence[int]
 ) -> tuple[float, int, int, dict[str, float]] | None:
     """The chance of so many samples alike, how many are, of how many, and each dimension's most frequent score."""
+    from scipy.special import bdtrc
+
     # Equal means of rounds are equal, however they come about.
     rounded = {title: [None if x is None else round(x, _DIGITS) for x in column] for title, column in columns.items()}
-    counts = {title: Counter(x for x in column if x is not None) for title, column in rounded.items()}
+    counts = {title: Counter(known(column)) for title, column in rounded.items()}
     usual = {title: max(of, key=lambda score: (of[score], score)) for title, of in counts.items() if of}
     alike: dict[int, list[bool]] = {}
     for at, cluster in enumerate(clusters):
@@ -226,7 +228,7 @@ def _alike(
     n_alike, n = (sum(map(count, alike.values())) for count in (sum, len))
     if n < FEW:
         return None
-    return binomial_tail(sum(map(all, alike.values())), len(alike), USUAL_SHARE), n_alike, n, usual
+    return float(bdtrc(sum(map(all, alike.values())) - 1, len(alike), USUAL_SHARE)), n_alike, n, usual
 
 
 def no_answer(predictions: Sequence[Prediction], extractions: Sequence[Answer]) -> Finding | str:

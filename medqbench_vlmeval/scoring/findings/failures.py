@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medqbench_vlmeval.scoring.compare import ALPHA, holm
 from medqbench_vlmeval.scoring.findings.finding import PERCENT, on_one_line, share_words
-from medqbench_vlmeval.scoring.intervals import hypergeometric_tail, wilson
+from medqbench_vlmeval.scoring.intervals import wilson
 from medqbench_vlmeval.types import FEW, WILSON, Cell, Details, FailureGroup, Finding, Sample
 
 _AXES = ("modality", "category", "degradation", "severity", "question_type", "scope", "difficulty", "source")
@@ -89,13 +89,15 @@ class _Outcomes:
     def p(self, inside: Members, outside: Members) -> float:
         """Fisher's exact p, one-sided: that samples ``inside`` fail more often. Counts are divided by design effects
         (J. N. K. Rao and A. J. Scott, Biometrics 48, 1992, p. 577) and rounded towards no difference."""
+        from scipy.stats import hypergeom
+
         (failed, n, design), (failed_there, n_there, design_there) = map(self.counts, (inside, outside))
         if failed * n_there <= failed_there * n:
             return 1.0
         failed, right = math.floor(failed / design), math.ceil((n - failed) / design)
         failed_there, right_there = math.ceil(failed_there / design_there), (n_there - failed_there) / design_there
         total = failed + right + failed_there + math.floor(right_there)
-        return hypergeometric_tail(failed, failed + right, failed + failed_there, total)
+        return float(hypergeom.sf(failed - 1, total, failed + failed_there, failed + right))
 
     def cell(self, members: Members) -> Cell:
         """The share of failures in percent, its interval of the effective number of samples (C. Franco et al., J. Surv.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
 
 from medqbench_vlmeval.benchmark import MAX_VERDICT, UNKNOWN
 from medqbench_vlmeval.scoring.intervals import (
@@ -16,6 +14,7 @@ from medqbench_vlmeval.scoring.intervals import (
     bootstrap_sum_of_means,
     clipped,
     interval_cell,
+    means_and_sum,
     means_and_sum_intervals,
     share_cell,
 )
@@ -114,8 +113,7 @@ class Measure:
 
     def of(self, positions: Sequence[int]) -> float | None:
         """The figure of the samples at ``positions``, None where a column has no value there."""
-        known = [[value for i in positions if (value := column[i]) is not None] for column in self.columns]
-        return math.fsum(map(fmean, known)) if all(known) else None
+        return means_and_sum([[column[i] for i in positions] for column in self.columns])[1]
 
     def complete(self, positions: Sequence[int]) -> list[int]:
         """Those of ``positions`` that have a value in every column."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring.findings.failures import failure_groups
-from medqbench_vlmeval.scoring.intervals import hypergeometric_tail, wilson
+from medqbench_vlmeval.scoring.intervals import wilson
 from medqbench_vlmeval.types import Sample
 from tests.make import choice, judged, make_run
 
@@ -36,13 +36,6 @@ def crossed(n, seed=0, per_image=1):
             }
         samples.append(sample(at, **image, question_type=draw.choice(["Yes-or-No", "What", "How"])))
     return samples, [at // per_image for at in range(n)]
-
-
-def test_the_exact_chance_is_that_of_drawing_without_replacement():
-    # 3 of 4 drawn are marked where 5 of 10 are: C(5,3) C(5,1) of C(10,4); or all 4: C(5,4).
-    assert hypergeometric_tail(3, 4, 5, 10) == pytest.approx((10 * 5 + 5) / 210)
-    assert hypergeometric_tail(0, 4, 5, 10) == pytest.approx(1)
-    assert hypergeometric_tail(4, 4, 4, 10) == pytest.approx(1 / 210)
 
 
 def test_a_group_is_found_with_its_rate_interval_and_adjusted_p():
