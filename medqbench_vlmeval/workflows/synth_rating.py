@@ -17,7 +17,7 @@ import numpy as np
 from medqbench_vlmeval import __version__
 from medqbench_vlmeval.errors import BadInput, did_you_mean
 from medqbench_vlmeval.files import json_object, sha256_text, write_json, writing
-from medqbench_vlmeval.report.page.rating import IMAGE_EXPORT_FORMAT, QUALITY, ImageToRate, write_image_rating_page
+from medqbench_vlmeval.report.page.rating import IMAGE_EXPORT_FORMAT, QUALITY, write_image_rating_page
 from medqbench_vlmeval.scoring.agreement import compare_scores, measure_raters
 from medqbench_vlmeval.scoring.intervals import share_cell
 from medqbench_vlmeval.steps import step
@@ -119,16 +119,11 @@ def draw_image_ratings(
     number = sha256_text("\0".join((str(seed), *by_id)))[:ID_LENGTH]
     about = {"format": _KEY_FORMAT, "page": number, "seed": seed, "version": __version__}
     entries = {rating_id: asdict(shown) for rating_id, (shown, _) in by_id.items()}
-    faults = {modality: {row.key: row.name for row in of_modality(modality)} for modality in modalities}
     with TemporaryDirectory() as folder:
         plan = Plan(seed, tuple(replace(planned, stem=name) for name, (_, planned) in by_id.items()), {})
         produce(plan, Path(folder), workers)
-        images = [
-            ImageToRate(picture.stem, picture.source.modality, Path(folder) / IMAGES / picture.file_name)
-            for picture in plan.pictures
-        ]
         step("writing the rating page")
-        write_image_rating_page(page, images, number, faults)
+        write_image_rating_page(page, plan.pictures, Path(folder) / IMAGES, number)
     with writing(key):
         write_json(key, about | {"strengths": {row.key: row.parameters for row in rows}, "images": entries})
     return ImageDraw(page, key, len(by_id), sum(not shown.degradation for shown, _ in by_id.values()), len(rows))

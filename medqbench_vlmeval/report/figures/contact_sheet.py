@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections import ChainMap
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import TypeAlias
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from medqbench_vlmeval.benchmark import SEVERITIES
 from medqbench_vlmeval.files import write_bytes
@@ -16,6 +18,7 @@ from medqbench_vlmeval.synth.catalogue import STRUCTURES, Planned
 from medqbench_vlmeval.synth.plan import Plan
 
 _SIDE, _GAP, _LABEL, _HEAD, _LINE = 112, 6, 150, 44, 15  # pixels
+_LETTERS = 24  # of a line of a label
 _MOST_ROWS = 14  # a modality with more degradations goes on in the next column
 _BLACK, _GREY, _EMPTY = (20, 20, 20), (110, 110, 110), (238, 238, 238)
 
@@ -45,13 +48,14 @@ def write_contact_sheet(path: Path, plan: Plan, images: Path) -> None:
             draw.text((left + _LABEL + place * (_SIDE + _GAP), _HEAD - _LINE - 3), severity, _GREY, small)
         for line, (name, row) in enumerate(rows):
             top = _HEAD + line * (_SIDE + _GAP)
-            draw.multiline_text((left, top), _wrapped(name, small), _BLACK, small)
+            draw.multiline_text((left, top), fill(one_line(name), _LETTERS), _BLACK, small)
             for place, severity in enumerate(shown):
                 corner = (left + _LABEL + place * (_SIDE + _GAP), top)
                 if (planned := row.get(severity)) is None:
                     draw.rectangle((*corner, corner[0] + _SIDE - 1, corner[1] + _SIDE - 1), _EMPTY)
                 else:
-                    sheet.paste(_thumbnail(images / planned.file_name), corner)
+                    with Image.open(images / planned.file_name) as picture:
+                        sheet.paste(ImageOps.pad(picture.convert("RGB"), (_SIDE, _SIDE)), corner)
     out = io.BytesIO()
     sheet.save(out, "PNG", optimize=True)
     write_bytes(path, out.getvalue())
@@ -59,49 +63,21 @@ def write_contact_sheet(path: Path, plan: Plan, images: Path) -> None:
 
 def _rows(plan: Plan) -> dict[str, list[_Row]]:
     """The lines of each modality, sorted by name; the undegraded picture of a line's source stands before it."""
+    clean = {of.source.key: of for of in reversed(plan.pictures) if of.degradation is None}
     found: dict[str, dict[str, dict[str, dict[str, Planned]]]] = {}
-    clean: dict[str, Planned] = {}
     for planned in plan.pictures:
-        if planned.degradation is None:
-            clean.setdefault(planned.source.key, planned)
-        elif planned.also is None:
+        if planned.degradation is not None and planned.also is None:
+            key = planned.source.key
             by_source = found.setdefault(planned.source.modality, {}).setdefault(planned.fault, {})
-            by_source.setdefault(planned.source.key, {}).setdefault(planned.severity, planned)
-    for faults in found.values():
-        for by_source in faults.values():
-            for key in by_source.keys() & clean.keys():
-                by_source[key]["none"] = clean[key]
+            places = by_source.setdefault(key, {"none": clean[key]} if key in clean else {})
+            places.setdefault(planned.severity, planned)
     known = [modality for modality in STRUCTURES if modality in found]
     return {modality: [(name, _best(of)) for name, of in sorted(found[modality].items())] for modality in known}
 
 
-def _best(by_source: Mapping[str, Mapping[str, Planned]]) -> dict[str, Planned]:
+def _best(by_source: Mapping[str, dict[str, Planned]]) -> Mapping[str, Planned]:
     """A picture a severity: of the source that has most of them, and what it lacks of the others."""
-    row: dict[str, Planned] = {}
-    for places in sorted(by_source.values(), key=len, reverse=True):
-        row = {**places, **row}
-    return row
-
-
-def _wrapped(name: str, font: ImageFont.FreeTypeFont) -> str:
-    lines = [""]
-    for word in one_line(name).split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) < _LABEL - _GAP:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return "\n".join(filter(None, lines))
-
-
-def _thumbnail(path: Path) -> Image.Image:
-    """The whole picture in a square, black around it."""
-    with Image.open(path) as opened:
-        small = opened.convert("RGB")
-    small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    square = Image.new("RGB", (_SIDE, _SIDE))
-    square.paste(small, ((_SIDE - small.width) // 2, (_SIDE - small.height) // 2))
-    return square
+    return ChainMap(*sorted(by_source.values(), key=len, reverse=True))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
