@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -43,11 +43,6 @@ class _Chart:
     is_wide: bool = False
     is_line: bool = False  # over the groups, which then lie from the left to the right
 
-    @property
-    def height(self) -> int:
-        """In pixels."""
-        return _FRAME + _BAR * max(len(self.groups), 4)
-
 
 def add_charts(book: Book, sheet: Sheet, runs: Sequence[TaskRun]) -> None:
     """Draw on a sheet what the results of a run support, a page a task, and add the sheet of the charts' data."""
@@ -71,7 +66,7 @@ def _draw(book: Book, charts: Sheet, pages: Sequence[Sequence[_Chart]]) -> None:
             several, step = list(alike), 1 if is_wide else 2
             for at in range(0, len(several), step):
                 line = several[at : at + step]
-                height = max(chart.height for chart in line)
+                height = _FRAME + _BAR * max(4, *(len(chart.groups) for chart in line))
                 for place, chart in enumerate(line):
                     native = _native(chart, height, book, data)
                     sheet.insert_chart(row, place * _COLUMNS, native, {"y_offset": 16, "object_position": 2})
@@ -162,8 +157,8 @@ def _charts_of(run: TaskRun) -> Iterator[_Chart]:
             named = {shortened(name, _LONGEST_NAME): cell for name, cell in groups.items()}
             unit = unit_words(run.task).capitalize()
             words_of = "degradation curve" if axis == words else f"by {axis}"
-            chart = _Chart(f"{title}, {words_of}{mark}", unit, top_of(run.task), named, [colour] * len(named))
-            yield replace(chart, is_line=axis == words)
+            top, colours = top_of(run.task), [colour] * len(named)
+            yield _Chart(f"{title}, {words_of}{mark}", unit, top, named, colours, is_line=axis == words)
 
 
 def _standing(task: Task, own: Sequence[tuple[Row, str, str]]) -> _Chart:

@@ -67,7 +67,10 @@ def _thumbnail(path: Path | None, side: int, as_jpeg: bool = False) -> Thumbnail
     out, (width, height, _, shown) = BytesIO(), look
     try:
         with Image.open(path, formats=FORMATS) as image:
-            small = _reduced(image, side)
+            image.draft("RGB", (side, side))
+            image.load()
+            small = _plain(image)
+            small.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=1.5)
         quality = 80 if side == LARGE else 70 if as_jpeg else 45
         if features.check("webp") and not as_jpeg:
             small.save(out, "WEBP", quality=quality, method=1, icc_profile=b"", exif=b"", xmp=b"")
@@ -109,27 +112,15 @@ def lossless(path: Path) -> bytes:
     return out.getvalue()
 
 
-def _reduced(image: Image, side: int) -> Image:
-    """The first frame in grey or RGB, no side longer than ``side``."""
-    from PIL import Image as Pillow
-
-    image.draft("RGB", (side, side))
-    image.load()
-    image = _plain(image)
-    image.thumbnail((side, side), Pillow.Resampling.BILINEAR, reducing_gap=1.5)
-    return image
-
-
 def _plain(image: Image) -> Image:
+    """The first frame in grey or RGB, black where nothing is drawn."""
     from PIL import Image as Pillow
 
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         ground = Pillow.new("RGBA", image.size, (0, 0, 0, 255))
         ground.alpha_composite(image.convert("RGBA"))
-        image = ground.convert("RGB")
-    elif image.mode not in ("L", "RGB"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    return image
+        return ground.convert("RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
 
 
 def is_plain(name: str) -> bool:

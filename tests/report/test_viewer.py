@@ -21,6 +21,7 @@ from medqbench_vlmeval.report.viewer.server import make_app
 from medqbench_vlmeval.runs.files import write_run
 from medqbench_vlmeval.runs.progress import ProgressFile, progress_path
 from medqbench_vlmeval.types import Run
+from medqbench_vlmeval.workflows.report import compared
 from tests import make
 from tests.report import page_runs
 
@@ -46,7 +47,7 @@ def work(tmp_path: Path) -> Path:
 @pytest.fixture
 def ask(work: Path) -> Ask:
     """Puts a request to the viewer of the folder: status, headers and body."""
-    app = make_app(WorkFolder(work), TOKEN, PORT)
+    app = make_app(WorkFolder(work, compared), TOKEN, PORT)
 
     def answer(
         path: str, start: str = f"/{TOKEN}", method: str = "GET", **headers: str

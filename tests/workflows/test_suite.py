@@ -12,6 +12,7 @@ import pytest
 
 from medqbench_vlmeval.files import held
 from medqbench_vlmeval.report.viewer.folder import WorkFolder
+from medqbench_vlmeval.workflows.report import compared
 from medqbench_vlmeval.workflows.suite_jobs import Job, State, Store
 from tests.batch_server import jsonl, vllm_lines
 from tests.servers import JudgeServer, refusal
@@ -178,7 +179,7 @@ def test_killing_the_suite_loses_nothing_and_a_new_call_waits_for_its_jobs(writt
         first = subprocess.Popen(command(file), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(lambda: len(server.requests) > 1, "a question")
         # The viewer shows the suite beside the run that is at work.
-        shown = {(work["model"], work["dataset"]) for work in WorkFolder(tmp_path / "s").state_json()["work"]}
+        shown = {(work["model"], work["dataset"]) for work in WorkFolder(tmp_path / "s", compared).state_json()["work"]}
         assert shown == {("s", "all jobs"), ("net", PERCEPTION)}
         # Two calls at once in one folder are refused.
         code, _, err = suite(file)

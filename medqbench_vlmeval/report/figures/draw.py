@@ -8,7 +8,9 @@ from dataclasses import replace
 from functools import partial
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 from medqbench_vlmeval.benchmark import OVERALL
 from medqbench_vlmeval.files import write_bytes, write_text, writing
@@ -23,11 +25,13 @@ from medqbench_vlmeval.types import Cell, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure as Drawing
 
 _HEAD, _FOOT = 0.38, 0.2  # inches above and below the rows of bars and cells
 _COLUMNS = 4  # panels beside each other, at most
 _TINY = 5.0
+_Cell: TypeAlias = tuple[float | None, str, str]  # a value, and one or two lines of words
 
 
 def draw(figure: Figure) -> Sheet:
@@ -219,6 +223,10 @@ def _path(figure: Figure, run: DrawnRun, places: Sequence[float]) -> tuple[list[
 
 
 def _draw_heatmap(figure: Figure) -> Sheet:
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     drawing = style.new_drawing(TWO_COLUMNS, _HEAD + 0.27 * len(figure.runs) + 0.36)
     axes = drawing.add_subplot()
     # Overall stands a little apart.
@@ -226,6 +234,7 @@ def _draw_heatmap(figure: Figure) -> Sheet:
     low, high = colour_range(figure)
     # The ends of the map are too dark and too bright to be told from their neighbours in print.
     pad = 0.07 * (high - low)
+    ends_of = Normalize(low - pad, high + pad)
     digits = 1 if figure.task.is_choice else 2
     rows = []
     for run in figure.runs:
@@ -233,8 +242,18 @@ def _draw_heatmap(figure: Figure) -> Sheet:
         ends = [" to ".join(f"{end:.{digits}f}" for end in cell.interval or ()) for cell in cells]
         numbers = [_number(figure, run, group) for group in figure.groups]
         rows.append(list(zip([cell.value for cell in cells], numbers, ends, strict=True)))
-    _paint_cells(axes, lefts, rows, "viridis", low - pad, high + pad, "value")
-    _draw_colours(drawing, axes, figure)
+    _paint_cells(axes, lefts, rows, ScalarMappable(ends_of, "viridis"), "value")
+    # Few steps: each is a path of its own.
+    scale = ScalarMappable(ends_of, colormaps["viridis"].resampled(32))
+    bar = drawing.colorbar(
+        scale, ax=axes, location="bottom", shrink=0.3, aspect=26, fraction=0.08, pad=0.01, anchor=(1, 1)
+    )
+    bar.solids.set_edgecolor("face")  # type: ignore[union-attr]  # it has solids
+    bar.outline.set_visible(False)
+    ticks = (low, (low + high) / 2, high)
+    bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
+    bar.ax.tick_params(labelsize=style.SMALL_SIZE, length=1.5, pad=1)
+    bar.set_label("accuracy, %" if figure.task.is_choice else "sum, 0-8", size=style.SMALL_SIZE, labelpad=1)
     names = max(text_width(run.shown, TEXT_SIZE) for run in figure.runs)
     width = (TWO_COLUMNS - names - 3 * style.MARGIN) / len(lefts) - 0.05
     fit = all(text_width(group_name(group), TEXT_SIZE) <= width for group in figure.groups)
@@ -244,27 +263,6 @@ def _draw_heatmap(figure: Figure) -> Sheet:
     axes.tick_params(top=False, labeltop=True, labelbottom=False, length=0, labelsize=TEXT_SIZE)
     axes.tick_params("x", labelsize=size)
     return Sheet(figure, drawing)
-
-
-def _draw_colours(drawing: Drawing, axes: Axes, figure: Figure) -> None:
-    """The scale of a heat map's colours, below it."""
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    low, high = colour_range(figure)
-    pad = 0.07 * (high - low)
-    # Few steps: each is a path of its own.
-    scale = ScalarMappable(Normalize(low - pad, high + pad), colormaps["viridis"].resampled(32))
-    bar = drawing.colorbar(
-        scale, ax=axes, location="bottom", shrink=0.3, aspect=26, fraction=0.08, pad=0.01, anchor=(1, 1)
-    )
-    bar.solids.set_edgecolor("face")  # type: ignore[union-attr]  # it has solids
-    bar.outline.set_visible(False)
-    ends = (low, (low + high) / 2, high)
-    bar.set_ticks(ends, labels=[f"{end:.3g}" for end in ends])
-    bar.ax.tick_params(labelsize=style.SMALL_SIZE, length=1.5, pad=1)
-    bar.set_label("accuracy, %" if figure.task.is_choice else "sum, 0-8", size=style.SMALL_SIZE, labelpad=1)
 
 
 def colour_range(figure: Figure) -> tuple[float, float]:
@@ -277,16 +275,9 @@ def colour_range(figure: Figure) -> tuple[float, float]:
 
 
 def _paint_cells(
-    axes: Axes,
-    lefts: Sequence[float],
-    rows: Sequence[Sequence[tuple[float | None, str, str]]],
-    colours: str,
-    low: float,
-    high: float,
-    mark: str,
+    axes: Axes, lefts: Sequence[float], rows: Sequence[Sequence[_Cell]], scale: ScalarMappable, mark: str
 ) -> None:
-    """Colour a cell a value, with two lines of words; ``mark`` begins their ids, see :func:`plots.words_of`."""
-    from matplotlib import colormaps
+    """Colour the cells by ``scale``; ``mark`` begins their ids, see :func:`plots.words_of`."""
     from matplotlib.patches import Rectangle
 
     for y, row in enumerate(rows):
@@ -294,10 +285,10 @@ def _paint_cells(
             look: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "alpha": style.FAINT, "linewidth": 0.4}
             ink = INK
             if value is not None:
-                red, green, blue, _ = colormaps[colours]((value - low) / (high - low))
-                look = {"facecolor": (red, green, blue), "linewidth": 0}
-                linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
-                luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+                rgb = scale.to_rgba(np.array([value]))[0, :3]
+                look = {"facecolor": rgb, "linewidth": 0}
+                linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+                luminance = linear @ (0.2126, 0.7152, 0.0722)
                 # WCAG 2.1's relative luminance at which black and white have the same contrast, 4.6 to 1.
                 ink = "#000000" if luminance > 0.179 else "#ffffff"
             axes.add_patch(Rectangle((x + 0.01, y + 0.02), 0.98, 0.96, gid=f"{mark}-{y}-{column}", **look))
@@ -310,6 +301,10 @@ def _paint_cells(
 
 
 def _draw_confusion(figure: Figure) -> Sheet:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    blues = ScalarMappable(Normalize(-0.02, 1.08), "Blues")
     matrices = figure.matrices[: plots.MATRICES_MOST]
     names = [[fitted(level, 0.5, style.SMALL_SIZE) for level in matrix.levels] for matrix in matrices]
     widths = [max(text_width(name, style.SMALL_SIZE) for name in levels) for levels in names]
@@ -321,7 +316,7 @@ def _draw_confusion(figure: Figure) -> Sheet:
     starts = set(accumulate(_rows_of(len(matrices)), initial=0))
     for place, (axes, matrix, levels) in enumerate(zip(panels, matrices, names, strict=True)):
         rows = [[(count / (sum(row) or 1), f"{count:,}", "") for count in row] for row in matrix.counts]
-        _paint_cells(axes, range(len(levels)), rows, "Blues", -0.02, 1.08, f"count-{place}")
+        _paint_cells(axes, range(len(levels)), rows, blues, f"count-{place}")
         middles = [at + 0.5 for at in range(len(levels))]
         axes.set_xlabel("chosen level", size=style.SMALL_SIZE, labelpad=1.5)
         if place in starts:

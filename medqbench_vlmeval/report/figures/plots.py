@@ -51,14 +51,12 @@ _NO_REASON = "the result does not say why"
 
 @dataclass(frozen=True)
 class DrawnRun:
-    """One run in a figure. ``place`` is its number among all runs, which decides its look (``colours.look_of``);
-    ``method`` is how the intervals of its cells were made."""
+    """One run in a figure. ``place`` is its number among all runs, which decides its look (``colours.look_of``)."""
 
     label: str
     place: int
     run: TaskRun
-    cells: Mapping[str, Cell]
-    method: str
+    cells: Mapping[str, Cell] = field(default_factory=dict)
 
     @property
     def shown(self) -> str:
@@ -134,10 +132,7 @@ def figures_of(results: Sequence[Result]) -> list[Figure]:
     for task in MEASURES:
         of_task = [(place, run) for place, run in task_runs if run.task is task]
         labels = run_labels([run for _, run in of_task])
-        drawn = [
-            DrawnRun(label, place, run, {}, run.result.interval_method)
-            for label, (place, run) in zip(labels, of_task, strict=True)
-        ]
+        drawn = [DrawnRun(label, place, run) for label, (place, run) in zip(labels, of_task, strict=True)]
         figures += _figures_of_task(task, sorted(drawn, key=_rank))
     return figures
 
@@ -237,7 +232,7 @@ def _matrices(drawn: DrawnRun) -> Iterator[Matrix]:
     finding = drawn.run.result.findings.get("level_confusion")
     if finding is None:
         return
-    with_share = replace(drawn, cells={OVERALL: finding.cell}, method=finding.method)
+    with_share = replace(drawn, cells={OVERALL: finding.cell})
     for scale, rows in (finding.details.scales or {}).items():
         levels = tuple(dict.fromkeys([*rows, *(chosen for row in rows.values() for chosen in row)]))
         counts = tuple(tuple(rows.get(right, {}).get(chosen, 0) for chosen in levels) for right in levels)
@@ -291,7 +286,7 @@ def notes_of(figure: Figure) -> list[str]:
     notes += _left_out(figure)
     if figure.has_few:
         notes.append(f"{'hollow' if lines else '*'}: fewer than {FEW} samples")
-    notes += [f"{mark}: {words}" for mark, words, runs in _by_mark(figure) if runs]
+    notes += [f"{mark}: {words}" for mark, words, _ in _by_mark(figure)]
     if len(_labels_by_data(figure.runs)) > 1:
         notes.append("the runs are of different data")
     return [_capital(note) for note in notes]
@@ -304,12 +299,14 @@ def caption_of(figure: Figure) -> str:
     else:
         unit = "counts of descriptions" if figure.matrices else "dimensions 0-2, their sum 0-8"
     sentences = [f"{figure.title} ({unit})", LABELS["how_to_read"][figure.kind]]
+    methods = [run.run.result.interval_method for run in figure.runs]
     if figure.matrices:
+        methods = [run.run.result.findings["level_confusion"].method for run in figure.runs]
         shares = dict.fromkeys(f"{run.label}: {_share(run)}" for run in figure.runs)
         sentences.append(f"Took one level for another: {'; '.join(shares)}")
     else:
         sentences += [_samples(figure), *_left_out(figure)]
-    sentences += [f"Intervals: {method}" for method in dict.fromkeys(one_line(run.method) for run in figure.runs)]
+    sentences += [f"Intervals: {method}" for method in dict.fromkeys(map(one_line, methods))]
     if figure.has_few:
         sentences.append(f"Numbers that rest on fewer than {FEW} samples are marked")
     if figure.references:
@@ -332,8 +329,7 @@ def caption_of(figure: Figure) -> str:
 def _by_mark(figure: Figure) -> Iterator[tuple[str, str, list[DrawnRun]]]:
     """The runs of a figure that carry each mark, with what it means."""
     for value, mark in COMPARABLE_MARKS.items():
-        if mark:
-            runs = [run for run in figure.runs if run.run.result.comparable is value]
+        if runs := [run for run in figure.runs if mark and run.run.result.comparable is value]:
             yield mark, f"{value.words} with the published results", runs
 
 

@@ -37,7 +37,7 @@ _LOG_BYTES, _LOG_LINES = 1 << 14, 15
 class WorkFolder:
     """What the viewer knows of a folder, which may go while it is shown; methods may be called from many threads."""
 
-    def __init__(self, root: Path, compare: Compare | None = None) -> None:
+    def __init__(self, root: Path, compare: Compare) -> None:
         self.root, self._store = root.resolve(), ImageStore.default().root
         self._compare, self._comparing = compare, threading.Lock()
         self._compared: tuple[int, list[Json]] = -1, []
@@ -92,12 +92,12 @@ class WorkFolder:
         """The runs that are here with each other, as :func:`.page.content.comparison_json` says it, worked out once.
         Raises BadInput where a run is not whole by now."""
         with self._comparing:
-            if self._compare and self._compared[0] != self.state_json()["version"]:
+            if self._compared[0] != self.state_json()["version"]:
                 version, here = self._version, self._here
                 runs = [files.read_run(run.paths) for name, (run, _) in dict(self._runs).items() if name in here]
                 comparison = self._compare(runs)
                 self._compared = version, comparison_json(comparison) if comparison else []
-            return self._compared[1] if self._compare else []
+            return self._compared[1]
 
     def _picture(self, place: int, name: str, folder: Path | None) -> list[Any]:
         """A picture as the page's script knows it (see data.js); the name alone where there is no image."""

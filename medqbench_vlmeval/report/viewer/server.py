@@ -84,10 +84,9 @@ def make_app(folder: WorkFolder, token: str, port: int) -> ASGIApp:
     return guarded
 
 
-def serve(root: Path, port: int | None, opened: Callable[[str], object], compare: Compare | None = None) -> None:
-    """Serve a folder's viewer, at any free port for None, until the process ends; ``opened`` is told the address,
-    ``compare`` compares runs, None where they cannot be. Raises BadInput where there is no such folder. Raises
-    RunFailed where the port cannot be used."""
+def serve(root: Path, port: int | None, opened: Callable[[str], object], compare: Compare) -> None:
+    """Serve a folder's viewer, at any free port for None, until the process ends; ``opened`` is told the address.
+    Raises BadInput where there is no such folder. Raises RunFailed where the port cannot be used."""
     import uvicorn
 
     if not root.is_dir():
