@@ -36,13 +36,7 @@ from medqbench_vlmeval.kit.guards import environment_secrets, replaced
 from medqbench_vlmeval.model_use import ImageUse, ModelUse, changed, joined
 from medqbench_vlmeval.predictions.files import failure_reason
 from medqbench_vlmeval.runs.progress import REPLIES_COMPLETE, ProgressFile, progress_path
-from medqbench_vlmeval.runs.provenance import (
-    counted_images,
-    model_use_path,
-    read_model_use,
-    recorded_model,
-    write_model_use,
-)
+from medqbench_vlmeval.runs.provenance import model_use_path, read_model_use, recorded_model, write_model_use
 
 BYTES_VARIABLE, DETAIL_VARIABLE = "MEDQBENCH_IMAGE_BYTES", "MEDQBENCH_IMAGE_DETAIL"
 IMAGE_BYTES, IMAGE_DETAILS = ("kit", "original"), ("kit", "low", "high")
@@ -107,9 +101,8 @@ class ModelRecorder:
         self._name, self._path = recorded_model(predictions, name), model_use_path(predictions)
         if resumed:
             adopt_record(predictions)
-        earlier = read_model_use(predictions) if resumed else None
         # What an earlier run was shown, and then failed or was interrupted, comes again.
-        self._before = counted_images(predictions) if earlier else frozenset()
+        earlier, self._before = read_model_use(predictions) if resumed else (None, frozenset[str]())
         self._images = (earlier and earlier.images) or ImageUse(self.image_bytes, self.image_detail)
         self._calls, self._earlier_calls = 0, earlier.n_calls if earlier else 0
         self._calls_written = 0

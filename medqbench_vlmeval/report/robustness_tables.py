@@ -72,21 +72,21 @@ def write_robustness(path: Path, comparison: PassComparison) -> None:
 
 def _notes(comparison: PassComparison) -> list[str]:
     """What a reader of the numbers must know, one sentence each."""
-    scores, notes = comparison.scores, list(comparison.notes)
-    if unanswered := scores.whole.n_unanswered.get("either"):
+    notes = list(comparison.notes)
+    if unanswered := comparison.whole.n_unanswered.get("either"):
         notes.append(f"{unanswered} questions without an answer that could be read in one pass or both; not consistent")
-    if (chance := scores.consistency_of_chance) is not None:
+    if (chance := comparison.consistency_of_chance) is not None:
         notes.append(f"answers drawn anew each time are the same in {chance:.2f}%, answers by the letter alone in none")
-    if failed := scores.n_inference_failed:
+    if failed := comparison.n_inference_failed:
         notes.append(f"{failed} pairs with a failed inference are unread and have no quality accuracy")
-    if unread := scores.n_reference_unread:
+    if unread := comparison.n_reference_unread:
         notes.append(f"{unread} pairs whose reference states no preference have no quality accuracy")
     return notes
 
 
 def _tables(comparison: PassComparison) -> Iterator[Table]:
     """The tables of questions, or of pairs of images; the first is titled 'M on D: 75 questions asked twice, ...'."""
-    scores, whole = comparison.scores, comparison.scores.whole
+    whole = comparison.whole
     compared = f"{comparison.model} on {comparison.dataset}: {whole.n}"
     if comparison.task.is_choice:
         accuracies = {
@@ -104,7 +104,7 @@ def _tables(comparison: PassComparison) -> Iterator[Table]:
         heads += columns(("Right option first", "count"), ("Right option second", "count"))
         letters = [
             (letter, use.n_offered, use.first.value, use.second.value, *use.n_right.values(), use.right)
-            for letter, use in scores.places.items()
+            for letter, use in comparison.places.items()
         ]
         yield table(title, [*heads, Column("Accuracy there %", "percent", interval="95%", n="n")], letters)
     else:
@@ -120,7 +120,7 @@ def _tables(comparison: PassComparison) -> Iterator[Table]:
         yield _labelled(title, ("", "Mean"), means.items(), "score")
         title = "By place: how often it was preferred, and the right answers where the better image was"
         heads = columns("Preferred", ("First pass %", "percent"), ("Second pass %", "percent"))
-        places = [(label, scores.places[name]) for name, label in LABELS["places"].items()]
+        places = [(label, comparison.places[name]) for name, label in LABELS["places"].items()]
         uses = [(label, use.first.value, use.second.value, use.right) for label, use in places]
         yield table(title, [*heads, Column("Right where better %", "percent", interval="95%", n="n")], uses)
         yield from _group_tables(comparison)
@@ -141,7 +141,7 @@ def _group_tables(comparison: PassComparison) -> Iterator[Table]:
     else:
         shares = [Column(head, "percent") for head in _SHORT.values()]
         debiased, behind = Column("Debiased (0-2)", "score", interval="95%"), []
-    for axis, groups in comparison.scores.groups.items():
+    for axis, groups in comparison.groups.items():
         rows = []
         for name, group in groups.items():
             before = [group.first, group.second] if perception else [group.preferences[kind] for kind in _SHORT]

@@ -382,7 +382,7 @@ def read_judged(paths: Iterable[Path]) -> list[JudgedFile]:
             files.append(_judged_file(path))
             continue
         samples = [run.samples for run in find_all([path])]
-        judged = [_judged_file(file) for file in samples if _first_task(file) not in (None, *_CHOICES)]
+        judged = [_judged_file(file) for file in samples if (of := _first(file)) and of.get("task") not in _CHOICES]
         if not judged:
             raise BadInput(f"{path} holds no verdicts: none of its runs is a reasoning run; score one first.")
         files += judged
@@ -393,13 +393,13 @@ def read_judged(paths: Iterable[Path]) -> list[JudgedFile]:
     return files
 
 
-def _first_task(path: Path) -> object:
-    return next((content.get("task", "") for _, content in _objects(path)), None)
+def _first(path: Path) -> dict[str, Any]:
+    return next((content for _, content in _objects(path)), {})
 
 
 def _judged_file(path: Path) -> JudgedFile:
     rows: dict[str, SampleRow] = {}
-    if _first_task(path) in _CHOICES:
+    if _first(path).get("task") in _CHOICES:
         raise BadInput(
             f"{path} is of a multiple-choice run, which no judge scores; name the '{SAMPLES_ENDING}' of a reasoning "
             "run."
@@ -418,7 +418,7 @@ def _judged_file(path: Path) -> JudgedFile:
 def is_samples(path: Path) -> bool:
     """Whether a file's first line is a sample of a run, whatever the file's name."""
     try:
-        first = next((content for _, content in _objects(path)), {})
+        first = _first(path)
     except BadInput:
         return False
     return path.suffix.lower() == ".jsonl" and ("verdicts" in first or "extracted" in first)

@@ -105,19 +105,15 @@ def write_model_use(path: Path, use: ModelUse, image_names: Iterable[str]) -> No
     write_json(path, {**asdict(use), "image_names": sorted(image_names)})
 
 
-def counted_images(prediction_file: Path) -> frozenset[str]:
-    """The names of the images that the record beside a prediction file counts."""
-    names = (json_object(model_use_path(prediction_file)) or {}).get("image_names")
-    return frozenset(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else frozenset()
-
-
-def read_model_use(prediction_file: Path) -> ModelUse | None:
-    """The record beside a prediction file; None where there is none that this version understands."""
+def read_model_use(prediction_file: Path) -> tuple[ModelUse | None, frozenset[str]]:
+    """The record beside a prediction file and the names of the images that it counts; None and none where there is no
+    record that this version understands."""
+    content = json_object(model_use_path(prediction_file)) or {}
     try:
-        use: ModelUse = adapter_of(ModelUse).validate_python(json_object(model_use_path(prediction_file)))
+        names = adapter_of(frozenset[str]).validate_python(content.get("image_names", ()))
+        return adapter_of(ModelUse).validate_python(content), names
     except ValueError:
-        return None
-    return use
+        return None, frozenset()
 
 
 def settings_of(
@@ -138,7 +134,7 @@ def settings_of(
         (described and described.protocol) or EXTRACTION,
         described and replace(described, protocol=None),
         extractor,
-        read_model_use(table.path),
+        read_model_use(table.path)[0],
     )
 
 

@@ -145,11 +145,13 @@ class PlaceUse:
 
 
 @dataclass(frozen=True)
-class Robustness:
-    """The two passes overall and by axis and group, and how often each place (letter, image) was chosen.
+class PassComparison:
+    """Two passes overall and by axis and group, and how often each place (letter, image) was chosen.
     ``consistency_of_chance`` is in percent, for each answer drawn anew (a model that goes by the place alone has 0).
-    ``clusters`` says in words what the clusters of the intervals are."""
+    ``clusters`` says in words what the clusters of the intervals are, ``notes`` what a reader must know. Of ``choices``
+    and ``preferences`` one is empty, both where the comparison was read from its numbers."""
 
+    task: Task
     whole: PassGroup
     groups: Mapping[str, Mapping[str, PassGroup]]
     places: Mapping[str, PlaceUse]
@@ -157,28 +159,20 @@ class Robustness:
     consistency_of_chance: float | None = None
     n_reference_unread: int = 0
     n_inference_failed: int = 0
+    choices: Sequence[ChoicePair] = ()
+    preferences: Sequence[PreferencePair] = ()
+    model: str = ""
+    dataset: str = ""
+    notes: Sequence[str] = ()
 
 
 _Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 
 
-@dataclass(frozen=True)
-class PassComparison:
-    """Two passes of a model over one dataset; ``notes`` are what a reader of the numbers must know. Of ``choices`` and
-    ``preferences`` one is empty, both where the comparison was read from its numbers."""
-
-    task: Task
-    model: str
-    dataset: str
-    scores: Robustness
-    notes: Sequence[str]
-    choices: Sequence[ChoicePair] = ()
-    preferences: Sequence[PreferencePair] = ()
-
-
-def score_choices(pairs: Sequence[ChoicePair]) -> Robustness:
+def score_choices(pairs: Sequence[ChoicePair]) -> PassComparison:
     """Measure the robustness of multiple-choice answers; no answer counts as wrong and as inconsistent."""
-    return Robustness(
+    return PassComparison(
+        Task.PERCEPTION,
         whole=_choice_group(pairs),
         groups=_groups(pairs, _CHOICE_AXES, _choice_group),
         places={
@@ -188,19 +182,22 @@ def score_choices(pairs: Sequence[ChoicePair]) -> Robustness:
         },
         clusters=shared_images([pair.sample for pair in pairs]).words,
         consistency_of_chance=_PERCENT * math.fsum(1 / len(pair.sample.options) for pair in pairs) / len(pairs),
+        choices=pairs,
     )
 
 
-def score_preferences(pairs: Sequence[PreferencePair]) -> Robustness:
+def score_preferences(pairs: Sequence[PreferencePair]) -> PassComparison:
     """Measure the robustness of comparisons, from the preferences that the answers state; no judge is asked."""
     places = {FIRST: _place(pairs, 1), SECOND: _place(pairs, 2)}
-    return Robustness(
+    return PassComparison(
+        Task.COMPARATIVE,
         whole=_preference_group(pairs),
         groups=_groups(pairs, _PREFERENCE_AXES, _preference_group),
         places=places | {"same": _chosen(pairs, SAME), UNREAD: _chosen(pairs, None)},
         clusters=shared_images([pair.sample for pair in pairs]).words,
         n_reference_unread=sum(pair.reference is None for pair in pairs),
         n_inference_failed=sum(not pair.replied for pair in pairs),
+        preferences=pairs,
     )
 
 

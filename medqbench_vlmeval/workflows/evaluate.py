@@ -399,7 +399,7 @@ def _evidence(task: Task, split: Split | None, prepared: Prepared, judge: Judge 
         origin.styles[task],
         origin.files[task],
         None if judge is None else judge.describe(),
-        read_model_use(prepared.table.path),
+        read_model_use(prepared.table.path)[0],
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,6 @@ from medqbench_vlmeval.scoring.robustness import (
     PassGroup,
     PlaceUse,
     PreferencePair,
-    Robustness,
     score_choices,
     score_preferences,
     turned,
@@ -128,8 +127,7 @@ def compare_passes(
         )
     notes = _notes(passes, task, sample_set)
     scores = score_choices(passes.choices) if passes.choices else score_preferences(passes.preferences)
-    pairs = passes.choices, passes.preferences
-    comparison = PassComparison(passes.task, model, dataset, scores, [NOT_COMPARABLE, *notes], *pairs)
+    comparison = replace(scores, model=model, dataset=dataset, notes=[NOT_COMPARABLE, *notes])
     result = {
         "robustness_of": passes.task.value,
         "dataset": dataset,
@@ -137,7 +135,7 @@ def compare_passes(
         "comparable": Comparable.NO.value,
         "not_comparable_because": [NOT_COMPARABLE],
         "baseline": model in BASELINES,
-        **_scores_json(scores, passes.task.is_choice),
+        **_scores_json(comparison),
         "left_out": passes.left_out,
         "notes": notes,
         "settings": _settings_json(passes),
@@ -262,7 +260,8 @@ def _settings_json(passes: _Passes) -> dict[str, Any]:
     }
 
 
-def _scores_json(scores: Robustness, questions: bool) -> dict[str, Any]:
+def _scores_json(scores: PassComparison) -> dict[str, Any]:
+    questions = scores.task.is_choice
     counts = ("consistency_of_chance",) if questions else ("n_reference_unread", "n_inference_failed")
     return {
         **({} if questions else {"read_from": CONCLUSIONS}),
@@ -354,11 +353,11 @@ def read_comparison(path: Path) -> PassComparison:
     """Read a comparison back from its ``_consistency.json``, without its pairs."""
     content = _shape(read_json(path))
     task = Task(content["robustness_of"])
-    places = content["letters" if task.is_choice else "places"]
-    shape = {**content, "whole": content, "places": places, "clusters": content["intervals"]["clusters"]}
-    scores: Robustness = adapter_of(Robustness).validate_python(shape)
+    shape = {**content, "task": task, "whole": content, "places": content["letters" if task.is_choice else "places"]}
     notes = [*content["not_comparable_because"], *content["notes"]]
-    return PassComparison(task, content["model"], content["dataset"], scores, notes)
+    shape |= {"clusters": content["intervals"]["clusters"], "notes": notes, "preferences": ()}
+    comparison: PassComparison = adapter_of(PassComparison).validate_python(shape)
+    return comparison
 
 
 def _shape(content: Any) -> Any:

@@ -260,7 +260,7 @@ def test_a_run_that_goes_on_counts_both_parts(tmp_path, noisy, monkeypatch):
     joined = ModelRecorder("Model", predictions, resumed=True)
     joined.watch(Model()).generate(asked(noisy))
     joined.write()
-    images = read_model_use(predictions).images
+    images = read_model_use(predictions)[0].images
     assert images.seen_in == {"request": 3, "path": 1}
     assert images.forms == {"PNG": 4}
     assert (images.n_lossy, images.psnr, images.n_same_bytes) == (1, Spread(1, 30, 30, 30), 1)
@@ -282,7 +282,7 @@ def test_an_image_that_comes_again_counts_once(tmp_path, noisy):
             model = ModelRecorder("Model", tmp_path / "Model_x.xlsx", resumed).watch(Model())
             for first, second in ((0, 1), (1, 2)):
                 model.generate(asked(files[first], files[second]))
-        use = read_model_use(tmp_path / "Model_x.xlsx")
+        use, _ = read_model_use(tmp_path / "Model_x.xlsx")
         return use.n_calls, use.images.n, use.images.n_left_out
 
     assert [ask(False), ask(True), ask(True)] == [(2, 3, 0), (4, 3, 0), (6, 3, 0)]

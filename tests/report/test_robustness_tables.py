@@ -1,5 +1,7 @@
 """Two passes compared: tables of questions and of pairs of images, in the terminal and in the workbook."""
 
+from dataclasses import replace
+
 import pytest
 from openpyxl import load_workbook
 
@@ -19,9 +21,7 @@ def questions():
         robustness.ChoicePair(sample, {"A": "B", "B": "A"}, "A", second, replies)
         for sample, second in zip(samples, answers, strict=True)
     ]
-    return robustness.PassComparison(
-        Task.PERCEPTION, "m", "d", robustness.score_choices(pairs), ["no result"], choices=pairs
-    )
+    return replace(robustness.score_choices(pairs), model="m", dataset="d", notes=["no result"])
 
 
 def pairs_of_images():
@@ -32,9 +32,7 @@ def pairs_of_images():
         robustness.PreferencePair(samples[0], 1, 1, 1, **replies),
         robustness.PreferencePair(samples[1], 2, None, None, **replies),
     ]
-    return robustness.PassComparison(
-        Task.COMPARATIVE, "m", "d", robustness.score_preferences(pairs), [], preferences=pairs
-    )
+    return replace(robustness.score_preferences(pairs), model="m", dataset="d")
 
 
 def test_questions_in_a_pipe():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,5 +151,5 @@ def test_the_order_of_rows_changes_no_digit():
         choice(draw.choice("AB"), draw.choice("AB"), draw.choice("AB"), modality="CT", images=(Path(f"{i % 7}.png"),))
         for i in range(60)
     ]
-    turned = draw.sample(pairs, len(pairs))
-    assert score_choices(pairs) == score_choices(turned)
+    first, turned = (replace(score_choices(of), choices=()) for of in (pairs, draw.sample(pairs, len(pairs))))
+    assert first == turned

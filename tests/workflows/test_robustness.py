@@ -14,8 +14,9 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.report.robustness_tables import robustness_tables
 from medqbench_vlmeval.report.terminal import show
-from medqbench_vlmeval.workflows.robustness import compare_passes, robustness_paths
+from medqbench_vlmeval.workflows.robustness import compare_passes, read_comparison, robustness_paths
 from tests.commands import run
+from tests.report.printed import printed
 
 PERCEPTION = "MedQBench_Perception_mini"
 PAIRS = "MedQBench_Reasoning_Comparative_mini"
@@ -84,6 +85,13 @@ def test_a_preference_for_a_place_is_told_from_one_for_an_image(tmp_path, place,
     assert result["preferences"][kind]["count"] == result["n"] == 20
     assert result["quality_accuracy"]["debiased"]["mean"] == 1
     assert any("no judge was asked" in note for note in result["notes"])
+
+
+@pytest.mark.parametrize(("dataset", "reply"), [(PERCEPTION, "B"), (PAIRS, "The first image is better.")])
+def test_what_is_read_back_shows_what_was_written(tmp_path, dataset, reply):
+    result = compared(tmp_path, *both(tmp_path, lambda _: reply, dataset=dataset), dataset)
+    read, written = (printed(robustness_tables(of)) for of in (read_comparison(result.paths.score), result.comparison))
+    assert read == written
 
 
 def test_row_order_and_the_data_file_change_no_number(tmp_path):
