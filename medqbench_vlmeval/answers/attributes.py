@@ -47,8 +47,7 @@ _NEGATION = re.compile(r"(?i)\b(?:not|never|isn't|aren't|doesn't|don't|hardly|ba
 _LESS = re.compile(r"(?i)\b(?:less|fewer|lower|reduced|weaker|smaller|decreased)\b(?: [a-z]+){0,1} $")
 _ABSENT_BEHIND = re.compile(
     r"(?i)^\W{0,3}(?:(?:artef|artif)acts? |levels? |effects? )?(?:is|are|was|were|remains?|appears?|seems?|being)? ?"
-    r"(?:largely |mostly |entirely |completely |well |virtually )?(?:absent|negligible|minimal|controlled|suppressed"
-    r"|avoided|free(?! of| from)|not (?:present|visible|seen|observed|noted|evident|detected|apparent|noticeable))\b"
+    rf"(?:largely |mostly |entirely |completely |well |virtually )?(?:{any_of('attributes absent behind')})\b"
     r"|^[ -]free\b|^ (?:levels? )?(?:is|are|remains?) (?:very )?low\b"
 )
 # What ends the reach of an absence: a verb or a turn of the sentence.

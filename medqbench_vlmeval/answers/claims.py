@@ -259,10 +259,7 @@ _CONNECTOR = re.compile(
 _TEXT_VERDICT = re.compile(rf"(?i)(?:{any_of('claims text verdict')})[\s,.:!\-]*\Z")
 _CLAUSE_END = re.compile(rf"[)\]\"']*\s*(?:\Z|[.,;!\n:\-({OPEN}]|(?:{any_of('claims clause end')})\b)")
 # What stands before a connector where the letter after it is one of several, only possible, or another thing.
-_NOT_CONCLUDED = re.compile(
-    r"(?i)\bor[\s,]*\Z|\b(?:could|might|may|can|if|whether|not|n't|wouldn't|cannot) (?:be |also |well )*\Z"
-    r"|\b(?:confused with|mistaken for|mixed up with)[^.,;:\n]{0,10}\Z"
-)
+_NOT_CONCLUDED = re.compile(f"(?i){any_of('claims not concluded')}")
 _RIGHT = re.compile(
     r"(?<![A-Za-z0-9À-ɏ_'.\-])(?P<letter>[A-Z])(?![A-Za-z0-9À-ɏ_])[)\]\"']*(?:\s*\([^()\n]{0,40}\)"
     r"|[.:]\s?[\w\- ]{1,40}?)?,?\s*"

@@ -40,20 +40,12 @@ _NUMBER = re.compile(
     r"(?:\s?(?P<points>分|点|점|p(?:oin)?ts?\b|puntos?\b|pontos?\b|punkte?\b|балл\w{0,3})"
     r"|(?=(?-i:[A-Z][a-z]))(?P<sentence>)|(?=(?-i:[A-Za-z_]))(?P<glued>)|)"
     r"(?:\)?\s?(?:/|(?:out )?of (?:a )?(?:possible |maximum )?)\s?\(?(?P<out_of>\d+(?:[.,]\d+)?)|)"
-    # '1 or 2', '0-2', '2+'
-    + _ahead(
-        "several",
-        r"\)?\s?(?:[,/:&~-]|\bor\b|\bto\b|\band\b|\.\.+|…)[\s,:]{0,3}(?:or |and )?\(?(?:score )?[-+]?\d"
-        r"|\)?\s?(?:or (?:higher|lower|more|less|above|below)\b|[%+°]|percent\b)|\.\d",
-    )
+    + _ahead("several", any_of("verdict several"))  # '1 or 2', '0-2', '2+'
     # '2 for completely ...'
     + rf"(?:(?=\)?\s?(?P<criterion>{any_of('verdict criterion')})\b)|)"
     + _ahead("heading", r"\)?\s?(?::|-\s|\()")
     # The statement ends behind the number, or is given reasons.
-    + _ahead(
-        "settled",
-        r"\)?\s?(?:$|[\n.,;:!?)(]|-\s|\b(?:because|since|as|for|due|based|given|on|here|in|overall|points?)\b)",
-    ),
+    + _ahead("settled", rf"\)?\s?(?:{any_of('verdict settled')})"),
     re.IGNORECASE,
 )
 _WORD = re.compile(
