@@ -1,6 +1,5 @@
 """The native charts of a workbook: beside the published rows, by question type or dimension, modality, severity.
-Whatever one shows is a cell of the sheet :data:`CHART_DATA`. A run has the colour that it has everywhere; published
-rows are grey, and people dark grey."""
+Whatever one shows is a cell of the sheet :data:`CHART_DATA`."""
 
 from __future__ import annotations
 

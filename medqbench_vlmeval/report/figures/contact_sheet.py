@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from medqbench_vlmeval.benchmark import SEVERITIES
 from medqbench_vlmeval.files import write_bytes
-from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.synth.catalogue import STRUCTURES, Planned
 from medqbench_vlmeval.synth.plan import Plan
 
@@ -40,7 +39,7 @@ def write_contact_sheet(path: Path, plan: Plan, images: Path) -> None:
     height = _HEAD + max(len(rows) for _, rows in blocks) * (_SIDE + _GAP)
     sheet = Image.new("RGB", (width * len(blocks), height), "white")
     draw = ImageDraw.Draw(sheet)
-    small, large = _font(11), _font(16)
+    small, large = ImageFont.load_default(11), ImageFont.load_default(16)
     for at, (modality, rows) in enumerate(blocks):
         left = at * width + _GAP
         draw.text((left, _GAP), modality, _BLACK, large)
@@ -48,7 +47,7 @@ def write_contact_sheet(path: Path, plan: Plan, images: Path) -> None:
             draw.text((left + _LABEL + place * (_SIDE + _GAP), _HEAD - _LINE - 3), severity, _GREY, small)
         for line, (name, row) in enumerate(rows):
             top = _HEAD + line * (_SIDE + _GAP)
-            draw.multiline_text((left, top), fill(one_line(name), _LETTERS), _BLACK, small)
+            draw.multiline_text((left, top), fill(name, _LETTERS), _BLACK, small)
             for place, severity in enumerate(shown):
                 corner = (left + _LABEL + place * (_SIDE + _GAP), top)
                 if (planned := row.get(severity)) is None:
@@ -71,16 +70,10 @@ def _rows(plan: Plan) -> dict[str, list[_Row]]:
             by_source = found.setdefault(planned.source.modality, {}).setdefault(planned.fault, {})
             places = by_source.setdefault(key, {"none": clean[key]} if key in clean else {})
             places.setdefault(planned.severity, planned)
-    known = [modality for modality in STRUCTURES if modality in found]
-    return {modality: [(name, _best(of)) for name, of in sorted(found[modality].items())] for modality in known}
-
-
-def _best(by_source: Mapping[str, dict[str, Planned]]) -> Mapping[str, Planned]:
-    """A picture a severity: of the source that has most of them, and what it lacks of the others."""
-    return ChainMap(*sorted(by_source.values(), key=len, reverse=True))
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib as mpl
-
-    return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+    rows: dict[str, list[_Row]] = {}
+    for modality in filter(found.__contains__, STRUCTURES):
+        for name, by_source in sorted(found[modality].items()):
+            # What the source with most pictures lacks is another's.
+            best = ChainMap(*sorted(by_source.values(), key=len, reverse=True))
+            rows.setdefault(modality, []).append((name, best))
+    return rows

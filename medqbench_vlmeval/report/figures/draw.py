@@ -307,12 +307,8 @@ def _draw_confusion(figure: Figure) -> Sheet:
     blues = ScalarMappable(Normalize(-0.02, 1.08), "Blues")
     matrices = figure.matrices[: plots.MATRICES_MOST]
     names = [[fitted(level, 0.5, style.SMALL_SIZE) for level in matrix.levels] for matrix in matrices]
-    widths = [max(text_width(name, style.SMALL_SIZE) for name in levels) for levels in names]
-    heads = [
-        _confusion_head(figure, matrix, width + 0.15, len(matrices))
-        for matrix, width in zip(matrices, widths, strict=True)
-    ]
-    drawing, panels = _grid(heads)
+    besides = [max(text_width(name, style.SMALL_SIZE) for name in levels) + 0.15 for levels in names]
+    drawing, panels = _grid([_confusion_head(figure, *each) for each in zip(matrices, besides, strict=True)])
     starts = set(accumulate(_rows_of(len(matrices)), initial=0))
     for place, (axes, matrix, levels) in enumerate(zip(panels, matrices, names, strict=True)):
         rows = [[(count / (sum(row) or 1), f"{count:,}", "") for count in row] for row in matrix.counts]
@@ -327,8 +323,8 @@ def _draw_confusion(figure: Figure) -> Sheet:
     return Sheet(figure, drawing)
 
 
-def _confusion_head(figure: Figure, matrix: Matrix, beside: float, panels: int) -> str:
-    width = _panel_width(panels) - 2 * style.MARGIN - 0.05 - beside
+def _confusion_head(figure: Figure, matrix: Matrix, beside: float) -> str:
+    width = _panel_width(min(len(figure.matrices), plots.MATRICES_MOST)) - 2 * style.MARGIN - 0.05 - beside
     share, *ends = plots.share_words(matrix.run)
     scales = [other.scale for other in figure.matrices if other.run is matrix.run]
     n = sum(map(sum, matrix.counts))

@@ -1,6 +1,5 @@
 """The images themselves in a folder beside the page: links to the files, or copies. None is ever replaced, and one
-removed only where its name is made from its content and the image store has it too.
-"""
+removed only where its name is made from its content and the image store has it too."""
 
 from __future__ import annotations
 

@@ -20,14 +20,13 @@ from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.secrets import masked_lines
 from medqbench_vlmeval.report import thumbnails
-from medqbench_vlmeval.report.page.content import Gathered, boards_json, comparison_json, runs_json
+from medqbench_vlmeval.report.page.content import Gathered, Json, boards_json, comparison_json, runs_json
 from medqbench_vlmeval.runs import files
 from medqbench_vlmeval.runs.comparison import RunComparison
 from medqbench_vlmeval.runs.files import PREVIOUS, SAMPLES_ENDING, SCORE_ENDING, result_paths
 from medqbench_vlmeval.runs.progress import PROGRESS_ENDING, is_running, progress_path, read_progress
 from medqbench_vlmeval.types import Result, Run
 
-Json = dict[str, Any]
 Compare = Callable[[Sequence[Run]], RunComparison | None]
 _ENDINGS = (SCORE_ENDING, SAMPLES_ENDING, PROGRESS_ENDING)
 _LOOK_EVERY = 0.5  # seconds
