@@ -20,8 +20,7 @@ _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 
 @dataclass(frozen=True)
 class RunLook:
-    """How one run is drawn wherever it appears: a colour '#RRGGBB', Matplotlib's marker and dashes of its line. No two
-    of the first 84 runs look alike."""
+    """How a run is drawn: '#RRGGBB', Matplotlib's marker and dashes. No two of the first 84 runs look alike."""
 
     colour: str
     marker: str

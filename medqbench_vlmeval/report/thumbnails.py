@@ -101,8 +101,7 @@ def look_at(path: Path) -> tuple[int, int, str, str | None] | None:
 
 
 def lossless(path: Path) -> bytes:
-    """An image as its thumbnail shows it, with all of its pixels, as PNG. Raises DECODER_ERRORS where it cannot be
-    decoded."""
+    """An image as its thumbnail shows it, with all of its pixels, as PNG. Raises DECODER_ERRORS."""
     from PIL import Image
 
     out = BytesIO()

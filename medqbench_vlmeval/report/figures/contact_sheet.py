@@ -21,14 +21,12 @@ _LETTERS = 24  # of a line of a label
 _MOST_ROWS = 14  # a modality with more degradations goes on in the next column
 _BLACK, _GREY, _EMPTY = (20, 20, 20), (110, 110, 110), (238, 238, 238)
 
-# One line of the sheet: what stands in front, and a picture by severity.
-_Row: TypeAlias = tuple[str, Mapping[str, Planned]]
+_Row: TypeAlias = tuple[str, Mapping[str, Planned]]  # what stands in front, and a picture by severity
 
 
 def write_contact_sheet(path: Path, plan: Plan, images: Path) -> None:
     """Draw the pictures of ``plan``, which lie in the folder ``images``, as a grid: a block a modality, a line a
-    degradation, a column a severity. Of several pictures in a place the first of the source with most places is shown,
-    so that a line is one scene where it can be. OSError where a picture or the sheet cannot be opened."""
+    degradation, a column a severity; a line is one scene where it can be. OSError where a file cannot be opened."""
     blocks = [
         (modality, rows[start : start + _MOST_ROWS])
         for modality, rows in _rows(plan).items()

@@ -96,8 +96,7 @@ def _marker(run: DrawnRun, cell: Cell) -> dict[str, Any]:
 
 
 def _draw_lines(figure: Figure) -> Sheet:
-    """A radar or a curve: one panel for few runs, else one a run with the others in grey; of categories a panel
-    each."""
+    """A radar or curve: one panel for few runs, else one a run, the others in grey; of categories a panel each."""
     if figure.kind == plots.PANELS:
         names = [[*of] for _, of in groupby(figure.groups, lambda group: group.rpartition(" ")[0])]
         width = _panel_width(len(names)) - 0.1
@@ -105,13 +104,13 @@ def _draw_lines(figure: Figure) -> Sheet:
         for axes, own in zip(panels, names, strict=True):
             _paint_curve(axes, replace(figure, groups=tuple(own), first=figure.groups.index(own[0])), figure.runs)
             axes.set(ylim=_scale(figure, own[0]), xticklabels=[group.rpartition(" ")[2] for group in own])
-        return Sheet(figure, drawing, keys=figure.runs)
+        return Sheet(figure, drawing)
     if figure.together:
         radar = figure.kind == plots.RADAR
         drawing = style.new_drawing(style.ONE_COLUMN, 2.25 if radar else 1.95)
         paint, projection = (_paint_radar, {"projection": "polar"}) if radar else (_paint_curve, {})
         paint(drawing.add_subplot(**projection), figure, figure.runs)
-        return Sheet(figure, drawing, keys=figure.runs)
+        return Sheet(figure, drawing)
     runs = figure.runs[: plots.PANELS_MOST]
     width = _panel_width(len(runs))
     drawing, panels = _grid([wrapped(run.shown, width - 0.1, TEXT_SIZE) for run in runs])
@@ -266,8 +265,7 @@ def _draw_heatmap(figure: Figure) -> Sheet:
 
 
 def colour_range(figure: Figure) -> tuple[float, float]:
-    """The values that the ends of the colours stand for: the lowest and the highest, but not closer than a fifth of
-    the scale, so that numbers that are nearly the same look so."""
+    """The lowest and the highest value, but not closer than a fifth of the scale: what is nearly the same looks so."""
     values = [cell.value for run in figure.runs for cell in run.cells.values() if cell.value is not None]
     low, high = min(values), max(values)
     more = max(0.0, top_of(figure.task, OVERALL) / 5 - (high - low)) / 2
@@ -337,9 +335,8 @@ def _confusion_head(figure: Figure, matrix: Matrix, beside: float) -> str:
 
 
 def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
-    """Draw the figures that these results support, each as PNG (300 dots an inch) and SVG, with ``captions.md``, and
-    return the written files; the same results in any order give the same bytes but for the runs' colours. Raises
-    RunFailed where the folder cannot be written to."""
+    """Write the figures that these results support, as PNG (300 dots an inch) and SVG, and ``captions.md``; the same
+    results in any order give the same bytes but for colours. Raises RunFailed where the folder cannot be written to."""
     written: list[Path] = []
     captions = ["# Captions\n"]
     with writing(folder):
@@ -356,8 +353,7 @@ def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
 
 
 def themed_svgs(results: Sequence[Result]) -> dict[str, str]:
-    """The same figures by name as inline SVG: ink is ``currentColor``, the ground is transparent. Each has a
-    ``<title>`` and a ``<desc>`` with the caption, and ids that begin with its name."""
+    """The same figures by name as inline SVG, whose ink is ``currentColor``: see :meth:`.Sheet.svg`."""
     return {sheet.figure.name: sheet.svg(themed=True) for sheet in _sheets(results)}
 
 

@@ -38,7 +38,7 @@ from medqbench_vlmeval.types import FEW, Cell, Result, TaskResult, TaskRun
 
 References = Mapping[str, Mapping[str, float]]
 RADAR, DOTS, CURVE, HEATMAP, CONFUSION, PANELS = "radar", "dots", "curve", "heatmap", "confusion", "panels"
-_LINES = (RADAR, CURVE, PANELS)
+LINES = (RADAR, CURVE, PANELS)
 PANELS_MOST = 24
 MATRICES_MOST = 48
 _TOGETHER = 5  # runs that can be told apart in one panel; of more no radar is drawn
@@ -82,9 +82,8 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of numbers by ``groups``; ``name`` is its file's stem. ``references`` are published numbers by group, by
-    their labels, ``left_out`` the groups that are not drawn. That of confused levels has ``matrices`` instead, and its
-    runs' share of mistakes under 'Overall'."""
+    """A figure of numbers by ``groups``; ``name`` is its file's stem, ``references`` are published numbers by label and
+    group. That of confused levels has ``matrices`` instead, and its runs' share of mistakes under 'Overall'."""
 
     name: str
     kind: str
@@ -93,7 +92,7 @@ class Figure:
     groups: tuple[str, ...]
     runs: tuple[DrawnRun, ...]
     references: References = field(default_factory=dict)
-    left_out: int = 0
+    left_out: int = 0  # groups that are not drawn
     matrices: tuple[Matrix, ...] = ()
     first: int = 0  # the place of the first group, of a panel in the whole
 
@@ -111,7 +110,7 @@ class Figure:
     def counted(self) -> bool:
         """Whether each n stands in the drawing, beside the name of its group."""
         few = self.kind != PANELS and self.together and len(self.groups) <= _MOST_WITH_N[self.kind == CURVE]
-        return self.kind not in _LINES or few
+        return self.kind not in LINES or few
 
     @property
     def has_few(self) -> bool:
@@ -273,7 +272,7 @@ def words_of(figure: Figure, mark: str) -> str | None:
 
 def notes_of(figure: Figure) -> list[str]:
     """What must stand below the drawing itself: how to read its marks."""
-    lines = figure.kind in _LINES
+    lines = figure.kind in LINES
     notes = [LABELS["how_to_read"][figure.kind]]
     if (more := len(figure.matrices) - MATRICES_MOST) > 0:
         notes.append(f"{more} more are in the workbooks")

@@ -6,7 +6,7 @@ import io
 import re
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from medqbench_vlmeval.report.colours import look_of
-from medqbench_vlmeval.report.figures.plots import DOTS, DrawnRun, Figure, caption_of, notes_of, words_of
+from medqbench_vlmeval.report.figures.plots import DOTS, LINES, Figure, caption_of, notes_of, words_of
 from medqbench_vlmeval.report.standings import shortened
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ _SETTINGS = Path(__file__).with_name("medqbench.mplstyle")
 
 @contextmanager
 def drawing_settings() -> Iterator[None]:
-    """Matplotlib's own defaults with our settings, whatever the user's are, and no word on characters without a glyph.
-    What is set is set for the whole process while the context is entered."""
+    """Matplotlib's own defaults with our settings, for the whole process, and no word on characters without a glyph."""
     import matplotlib
     from matplotlib.font_manager import fontManager
 
@@ -101,8 +100,7 @@ class Sheet:
     """A drawing with its title above it, the keys to its lines and its notes below it, laid out once for all formats.
     ``box`` is what of the drawing's plane is kept, in inches: its whole width, from the notes to the title."""
 
-    def __init__(self, figure: Figure, drawing: Drawing, keys: Sequence[DrawnRun] = ()) -> None:
-        """``keys`` are the runs whose lines are to be told apart."""
+    def __init__(self, figure: Figure, drawing: Drawing) -> None:
         from matplotlib.lines import Line2D
         from matplotlib.text import Annotation
         from matplotlib.transforms import Bbox
@@ -113,7 +111,7 @@ class Sheet:
         heading = wrapped(figure.title, room, TITLE_SIZE, "bold")
         title = drawing.text(left, 1, heading, size=TITLE_SIZE, weight="bold", va="bottom")
         lines: list[tuple[str, dict[str, Any]]] = []
-        for run in keys:
+        for run in figure.runs if figure.kind in LINES and figure.together else ():
             look = look_of(run.place)
             marker = {"marker": look.marker, "markersize": 4, "markeredgecolor": INK, "markeredgewidth": 0.4}
             lines.append((run.shown, {"color": look.colour, "linestyle": look.dashes, **marker}))

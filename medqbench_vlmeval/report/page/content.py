@@ -38,8 +38,7 @@ _QUESTION = 160  # characters that a comparison shows of a question
 
 
 def runs_json(runs: Sequence[Run]) -> list[Json]:
-    """The runs as the page's script reads them: ``key`` names a run in links and is unique on the page, ``label`` names
-    it on the screen."""
+    """The runs as the page's script reads them: a unique ``key`` names one in links, ``label`` on the screen."""
     by_key: dict[str, Json] = {}
     results = [run.result for run in runs]
     for result, place in zip(results, places_of(results), strict=True):
@@ -103,8 +102,7 @@ def _finding_json(name: str, finding: Finding) -> Json:
 
 
 def boards_json(runs: Sequence[Run]) -> list[Json]:
-    """A leaderboard a task that the runs measure; unlike a board's file, which keeps the newest of two equal runs, all
-    are rows beside the published ones."""
+    """A leaderboard a task that the runs measure; unlike in a board's file, older runs of a model are rows too."""
     names = (
         "kind", "model", "category", "n", "comparable", "dataset", "judge", "protocol", "images", "created", "source",
     )  # fmt: skip

@@ -98,11 +98,10 @@ def write_page(
 ) -> tuple[int, int]:
     """Write one self-contained HTML file about ``runs``, the first one shown first, whole or not at all; return how
     many images the runs name, and how many of them are not on this machine. The same input gives the same bytes.
-
-    ``image_root`` is the folder of the runs' images (an ``ImageStore``'s root, or a flat folder); with None there are
-    the embedded set's alone. ``images`` is one of :data:`IMAGES`: 'full' puts the originals into a folder beside the
-    file, 'none' leaves thumbnails out too. ``places`` says where else images are, by their names. Raises BadInput where
-    there is no run, or no folder can have the originals. Raises RunFailed where a file cannot be written."""
+    ``image_root`` is the folder of the runs' images (an ``ImageStore``'s root, or a flat folder), None for the embedded
+    set's alone; ``places`` says where else images are, by name. Of :data:`IMAGES` 'full' puts the originals into a
+    folder beside the file, 'none' leaves thumbnails out too. Raises BadInput where there is no run, or no folder can
+    have the originals. Raises RunFailed where a file cannot be written."""
     if not runs:
         raise BadInput("There is no run to make a page of; name at least one scored run.")
     gathered = Gathered()
@@ -120,8 +119,7 @@ def write_page(
     originals = Originals(path, image_root) if images == "full" else None
     paths = [find_image(folder, name) or places.get(name) for name, folder in gathered.pictures]
     thumbnails = make_thumbnails([None] * len(paths) if images == "none" else paths)
-    # The name alone of an image that is not here; else its width and height, the data URI and width of its thumbnail,
-    # and what ``Originals.add`` gives.
+    # The name; of what is here also its size, its thumbnail's data URI and width, and what ``Originals.add`` gives.
     pictures: list[list[object]] = []
     for (name, _), found, small in zip(gathered.pictures, paths, thumbnails, strict=True):
         pictures.append([name, *((*small.size, small.data_uri, small.width) if small else ())])

@@ -1,5 +1,4 @@
-"""The pages that people rate on, each one HTML file with its images and exports: answers without a trace of whose they
-are, or images without a trace of what was done to them."""
+"""The pages that people rate on, one HTML file each: no answer says whose it is, no image what was done to it."""
 
 from __future__ import annotations
 
@@ -37,10 +36,9 @@ _Item: TypeAlias = tuple[dict[str, str], Sequence[Path | None]]
 
 
 def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, reference: str) -> None:
-    """Write a rating page, whole or not at all, with each image once; ``rows`` stand in the order in which they are to
-    be rated. ``page`` tells the page's exports and what a browser keeps for it from those of others; ``reference`` is
-    one of :data:`REFERENCES`. Raises BadInput where the images are too large together. Raises RunFailed where the file
-    cannot be written."""
+    """Write a rating page of ``rows`` in their order, whole or not at all. ``page`` tells its exports and what browsers
+    keep for it from those of others; ``reference`` is one of :data:`REFERENCES`. Raises BadInput where the images are
+    too large together. Raises RunFailed where the file cannot be written."""
     items: list[_Item] = []
     for row in rows:
         told = {"id": row.rating_id, "task": row.task.value, "question": row.question, "answer": row.answer}
@@ -54,10 +52,9 @@ def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, referenc
 
 
 def write_image_rating_page(path: Path, pictures: Sequence[Planned], images: Path, page: str) -> None:
-    """Write a page on which readers say how good each of ``pictures`` is, whose files lie in the folder ``images``, and
-    which faults they see, whole or not at all. They stand in the order in which they are to be rated, under their
-    stems; ``page`` tells the page's exports from those of others. Raises BadInput where the images are too large
-    together. Raises RunFailed where the file cannot be written."""
+    """Write a page on which readers say how good each of ``pictures`` is and which faults they see, in their order and
+    under their stems, whole or not at all; the files lie in the folder ``images``. Raises BadInput where they are too
+    large together. Raises RunFailed where the page cannot be written."""
     items = [({"id": of.stem, "task": of.source.modality}, [images / of.file_name]) for of in pictures]
     modalities = sorted({of.source.modality for of in pictures})
     marks = LABELS["image_quality"]

@@ -43,8 +43,7 @@ class WorkFolder:
         self._looking, self._packing = threading.Lock(), threading.Lock()
         self._looked, self._version = -_LOOK_EVERY, 0
         self._state: Json = {}
-        # All runs that were ever here, in the order in which they came, with a number that is another at each reading;
-        # and those that are here now, with their files' times of change.
+        # All runs that were ever here, as they came, with the version that read them; and those of now, with times.
         self._runs: dict[Path, tuple[Run, int]] = {}
         self._here: dict[Path, tuple[int, int, Path]] = {}
         self._gathered = Gathered()
@@ -88,8 +87,7 @@ class WorkFolder:
             return {"samples": list(samples.items()), "pictures": pictures, "answers": answers}
 
     def compared_json(self) -> list[Json]:
-        """The runs that are here with each other, as :func:`.page.content.comparison_json` says it, worked out once.
-        Raises BadInput where a run is not whole by now."""
+        """All runs that are here compared, worked out once. Raises BadInput where a run is not whole by now."""
         with self._comparing:
             if self._compared[0] != self.state_json()["version"]:
                 version, here = self._version, self._here

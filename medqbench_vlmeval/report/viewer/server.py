@@ -1,6 +1,5 @@
 """The viewer's server: 127.0.0.1 alone, read-only, for those alone who know the token in the address. ``Host`` and
-``Origin`` must be its own (DNS rebinding). Nothing is served by a path: runs go by their place in the list, images by
-theirs."""
+``Origin`` must be its own (DNS rebinding). Nothing is served by a path: runs and images go by their places in lists."""
 
 from __future__ import annotations
 
