@@ -1,6 +1,5 @@
 """How well scores on the same samples agree: a judge with people, its rounds, judges of a panel, stated conclusions.
-Scores lie on the scale 0-2. They may lie between its marks: the mean of a judge's rounds, the median of a panel or of
-several raters. For whole numbers every statistic here is the usual one."""
+Scores are 0-2, means and medians between the marks too; for whole numbers every statistic here is the usual one."""
 
 from __future__ import annotations
 
@@ -60,9 +59,8 @@ def share_same(first: Sequence[float], second: Sequence[float]) -> float:
 
 def weighted_kappa(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Quadratic weighted kappa, at most 1; None where one side gives every sample the same score. ``1 - mean((x - y)²)
-    / (mean x² + mean y² - 2 mean x mean y)``: one less the mean squared difference over the one that is expected of
-    independent ratings with these margins (J. Cohen, Psychol. Bull. 70, 1968, p. 213, in a form that needs no table of
-    marks and holds for means and medians too)."""
+    / (mean x² + mean y² - 2 mean x mean y)``, which holds for means and medians too (J. Cohen, Psychol. Bull. 70, 1968,
+    p. 213, without a table of marks)."""
     if len(set(first)) < 2 or len(set(second)) < 2:
         return None
     apart = fmean((x - y) ** 2 for x, y in zip(first, second, strict=True))
@@ -89,8 +87,7 @@ class HumanAgreement:
 
 @dataclass(frozen=True)
 class VerdictFile:
-    """A file of verdicts that were compared; ``judge``, ``protocol`` and ``dataset`` are None where it has no result
-    beside it."""
+    """A file of verdicts that were compared; None is what only a result beside it would tell."""
 
     file: str
     model: str
@@ -102,9 +99,8 @@ class VerdictFile:
 
 @dataclass(frozen=True)
 class DimensionAgreement:
-    """The agreement on one dimension, over the answers with a verdict and a rating, and how many lack one.
-    ``n_between_marks`` of the answers have a rating that is no whole number: of two raters who differ by a point the
-    median lies half a point from either mark, and no whole verdict is the same as it."""
+    """The agreement on one dimension, over the answers with a verdict and a rating, and how many lack one. Of the
+    answers ``n_between_marks`` have a median rating that is no whole number, so that no whole verdict is the same."""
 
     agreement: HumanAgreement
     n_between_marks: int
@@ -114,11 +110,10 @@ class DimensionAgreement:
 
 @dataclass(frozen=True)
 class RaterAgreement:
-    """How raters agree among themselves on one dimension, beside how the judge agrees with one of them. ``kappa`` is
-    the quadratic weighted kappa of two raters, of more its mean over the pairs that have one (R. J. Light, Psychol.
-    Bull. 76, 1971, p. 365); ``with_judge`` the same mean over the judge's pairs with each rater, so that the two can be
-    set side by side. ``alpha`` is Krippendorff's for squared differences, over the ``alpha.n`` answers that two raters
-    or more rated. Each with a 95% percentile bootstrap interval over clusters."""
+    """How raters agree on one dimension. ``kappa`` is the quadratic weighted kappa of two raters, of more its mean over
+    the pairs that have one (R. J. Light, Psychol. Bull. 76, 1971, p. 365); ``with_judge`` the same over the judge's
+    pairs with each rater. ``alpha`` is Krippendorff's for squared differences, over the ``alpha.n`` answers that two
+    raters or more rated. Each with a 95% percentile bootstrap interval over clusters."""
 
     kappa: Cell
     with_judge: Cell
@@ -142,13 +137,10 @@ class RatingDisagreement:
 @dataclass(frozen=True)
 class RatingComparison:
     """Verdicts against ratings of the same ``n`` answers; ``by_judge`` says that another judge rated, no people.
-
     ``dimensions``, ``by_rater`` (the judge and each rater) and ``between_raters`` are by the dimension's title at last,
     ``groups`` by axis, value and title. ``n_unrated`` verdicts have no rating, ``n_elsewhere`` ratings are of the runs
     ``elsewhere``, which were not given. ``among_raters`` (by title) is empty for a single rater, ``n_partly`` counts a
-    rater's answers that lack a rating on some dimension, ``references`` are the ways in which raters saw the reference,
-    where that is on record.
-    """
+    rater's answers that are partly rated, ``references`` are the ways in which raters saw the reference."""
 
     by_judge: bool
     verdicts: Sequence[VerdictFile]
@@ -204,8 +196,7 @@ def measure_agreement(
 def measure_raters(raters: Sequence[Scores], judge: Scores, clusters: Sequence[int], seed: int = 0) -> RaterAgreement:
     """Compare two raters or more with each other and the judge; all sequences are parallel, None is not rated. Alpha is
     ``1 - (n - 1) Σ_u (m_u Σx² - (Σx)²) / (m_u - 1) / (n Σx² - (Σx)²)`` with ``m_u`` ratings of answer ``u`` and ``n``
-    of all answers with two or more (K. Krippendorff, Content Analysis, 4th ed. 2019, ch. 12, interval metric, whose
-    weights are those of the quadratic kappa): incomplete ratings count as far as they go."""
+    of all answers with two or more (K. Krippendorff, Content Analysis, 4th ed. 2019, ch. 12, interval metric)."""
     scores = np.array([judge, *raters], dtype=float)  # None becomes nan
     known = ~np.isnan(scores)
     values, terms, n_judged = np.where(known, scores, 0), [], len(raters)  # the judge's pairs are the first

@@ -1,7 +1,6 @@
-"""Compare runs on the same samples: paired differences, intervals, tests, a ranking, minimum detectable effects. A
-difference is always that of the first run less that of the second: above 0 the first is better. Perception is in
-percent (0-100) and percentage points, a reasoning dimension in points of 0-2, and the sum of the four in points of 0-8.
-The numbers of a pair are over the samples that both have, and differ from each run's own where the runs do."""
+"""Compare runs on the samples that they share: paired differences (the first run less the second), intervals, tests, a
+ranking, minimum detectable effects. Perception is in percent (0-100) and points, a reasoning dimension in 0-2, their
+sum in 0-8."""
 
 from __future__ import annotations
 
@@ -51,15 +50,13 @@ class Paired:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two runs ``a`` and ``b`` on some samples, with tests of it.
-
-    ``cell`` is ``a - b`` with its bootstrap interval over clusters (see :func:`interval_level`), or ``no_interval``
-    says why there is none. Its ``counts`` are the samples that ``only_a``, ``only_b``, ``both`` or ``neither`` has
-    right, of reasoning ``n_differ``. ``p`` is of McNemar's exact or Wilcoxon's signed-rank test over samples,
-    ``p_clustered`` of the same kind of test over clusters, None where every sample is its own; ``p_holm`` is adjusted
-    within the family of tests. ``detectable`` is the minimum detectable effect of so many samples. Of reasoning,
-    ``method`` says how ``p`` was found and ``sd`` is the standard deviation of the differences.
-    """
+    """The difference of two runs ``a`` and ``b`` on some samples, with tests of it. ``cell`` is ``a - b`` with its
+    bootstrap interval over clusters (see :func:`interval_level`), or ``no_interval`` says why there is none. Its
+    ``counts`` are the samples that ``only_a``, ``only_b``, ``both`` or ``neither`` has right, else ``n_differ``. ``p``
+    is of McNemar's exact or Wilcoxon's signed-rank test over samples, ``p_clustered`` of the same kind of test over
+    clusters, None where every sample is its own; ``p_holm`` is adjusted within the family of tests. ``detectable`` is
+    the minimum detectable effect. Of reasoning, ``method`` says how ``p`` was found and ``sd`` is the standard
+    deviation of the differences."""
 
     a: float
     b: float
@@ -109,10 +106,9 @@ _Pair = TypeVar("_Pair", bound=PairedComparison)
 
 @dataclass(frozen=True)
 class RankedRun:
-    """A run's mean over the samples that all runs have, and its place. Runs of the same mean share a ``place``.
-    ``places`` is its 95% interval: from one behind the runs that are significantly better to one before those that are
-    significantly worse. As Holm's adjustment covers all pairs at once, so do the intervals of all places (D. Al
-    Mohamad, J. Goeman, E. van Zwet, Biometrics 78, 2022, p. 1286)."""
+    """A run's mean over the samples that all runs have, and its ``place``, which equal means share. ``places`` is its
+    95% interval, for all runs at once: from one behind the significantly better runs to one before the significantly
+    worse (D. Al Mohamad, J. Goeman, E. van Zwet, Biometrics 78, 2022, p. 1286)."""
 
     run: str
     cell: Cell
@@ -122,8 +118,7 @@ class RankedRun:
 
 @dataclass(frozen=True)
 class TestResult:
-    """A two-sided p-value in 0-1 and how it was found: ``exact`` or ``normal`` (an approximation for many units). ``n``
-    is the number of units that differ; those that do not say nothing on which side is better."""
+    """A two-sided p-value in 0-1, how it was found (``exact`` or ``normal``), and how many units differ."""
 
     p: float
     method: str
@@ -131,18 +126,16 @@ class TestResult:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's exact test, two-sided: 1 where no sample is right on one side alone. Where neither is better, the
-    smaller of the two counts is binomial with their sum and 1/2; ``p = min(1, 2 P(X <= smaller))`` (Q. McNemar,
-    Psychometrika 12, 1947, p. 153; A. Agresti, Categorical Data Analysis, 2013, ch. 11.1)."""
+    """McNemar's exact test, two-sided: ``min(1, 2 P(X <= smaller))`` with X binomial of the counts' sum and 1/2
+    (Q. McNemar, Psychometrika 12, 1947, p. 153; A. Agresti, Categorical Data Analysis, 2013, ch. 11.1)."""
     n = only_first + only_second
     return min(1.0, 2 * sum(math.comb(n, k) for k in range(min(only_first, only_second) + 1)) / (1 << n))
 
 
 def sign_flip(differences: Sequence[int]) -> TestResult:
-    """Two-sided sign-flipping test of a sum of whole numbers, one a unit (a sample, or all samples of an image). Where
-    neither side is better, every unit's difference is as likely positive as negative; p is the share of the ``2^n``
-    choices of signs whose sum is at least as far from 0 (R. A. Fisher, The Design of Experiments, 1935, § 21). Where to
-    build the distribution unit by unit would take too long, the normal one with its variance ``Σ d²`` stands in."""
+    """Two-sided sign-flipping test of a sum of whole numbers, one a unit (a sample, or all samples of an image): the
+    share of the ``2^n`` choices of signs whose sum is at least as far from 0 (R. A. Fisher, The Design of Experiments,
+    1935, § 21). Where that would take too long, the normal distribution with the variance ``Σ d²`` stands in."""
     weights = sorted(abs(difference) for difference in differences if difference)
     total, most = abs(sum(differences)), sum(weights)
     if len(weights) * most > _EXACT_COST:

@@ -197,10 +197,6 @@ class SharedImages:
     clusters: Sequence[int]
     words: str
 
-    def count(self, positions: Sequence[int]) -> int:
-        """How many clusters the samples at some positions lie in."""
-        return len({self.clusters[position] for position in positions})
-
 
 def shared_images(samples: Sequence[Sample]) -> SharedImages:
     """The clusters of ``samples``; one that names no image, or what it is paired with, is a cluster of its own."""

@@ -42,13 +42,12 @@ def analyse_items(
     """Analyse samples by the scores of five models or more; ``scores`` has a row a sample and a column a model.
 
     Scores are 0 and 1 where there are ``letters`` (what each model chose), else sums of verdicts (0-8). Discrimination
-    is the corrected item-total correlation, of right and wrong the point-biserial one (F. M. Lord and M. R. Novick,
-    Statistical Theories of Mental Test Scores, 1968, ch. 15; S. Henrysson, Psychometrika 28, 1963, p. 211), with
-    Fisher's z interval (Metron 1, 1921, p. 3). ``p`` is the share of 1,000 orders of the models, drawn with one seed,
-    in which any sample correlates as low with the totals, its own score included, which makes ``p`` no smaller (P. H.
-    Westfall and S. S. Young, Resampling-Based Multiple Testing, 1993, ch. 2). Stronger are models in the better half by
-    total; where most chose one option that is not the key, and weaker ones did better or none is right, a sample is
-    worth a second look.
+    is the corrected item-total correlation (F. M. Lord and M. R. Novick, Statistical Theories of Mental Test Scores,
+    1968, ch. 15; S. Henrysson, Psychometrika 28, 1963, p. 211), with Fisher's z interval (Metron 1, 1921, p. 3). ``p``
+    is the share of 1,000 orders of the models, drawn with one seed, in which any sample correlates as low with the
+    totals, its own score included (P. H. Westfall and S. S. Young, Resampling-Based Multiple Testing, 1993, ch. 2).
+    Stronger are models in the better half by total; where most chose one option that is not the key, and weaker ones
+    did better or none is right, a sample is worth a second look.
     """
     matrix, items = np.array(scores, dtype=float), []
     totals, n = matrix.sum(axis=0), matrix.shape[1]

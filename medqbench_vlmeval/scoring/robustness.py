@@ -1,7 +1,6 @@
 """How far answers depend on order alone: the same questions asked twice, with options permuted or images swapped.
-Debiased accuracy is the mean over both orders, which a preference for a place cannot raise: of two orders a letter is
-right in one at most (P. Pezeshkpour and E. Hruschka, Findings of NAACL 2024, on options; L. Zheng et al., NeurIPS 2023,
-section 3.4, on swapping the sides of a comparison)."""
+Debiased accuracy is the mean over both orders, which a preference for a place cannot raise (P. Pezeshkpour and E.
+Hruschka, Findings of NAACL 2024, on options; L. Zheng et al., NeurIPS 2023, section 3.4, on sides)."""
 
 from __future__ import annotations
 
@@ -280,8 +279,7 @@ def _passes(samples: Sequence[Sample], hits: Sequence[tuple[bool, bool]], top: f
     of_debiased, of_difference = bootstrap(totals, statistics)
     n_first, n_second = first.counts["count"], second.counts["count"]
     if of_debiased is None:
-        # Resamples of what is all alike have no spread, which is not to be shown as certainty. A pair that is right in
-        # one order alone is half a hit.
+        # What is all alike is no certainty. A pair that is right in one order alone is half a hit.
         half_hits = (n_first + n_second) / 2
         of_debiased = top * wilson(math.floor(half_hits), n)[0], top * wilson(math.ceil(half_hits), n)[1]
     debiased = interval_cell(top * (n_first + n_second) / 2 / n, of_debiased, n)

@@ -26,20 +26,8 @@ from medqbench_vlmeval.benchmark import (
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.predictions.files import UNKNOWN_REASON
 from medqbench_vlmeval.provenance import JudgeSettings
+from medqbench_vlmeval.scoring import intervals
 from medqbench_vlmeval.scoring.agreement import between_judges, between_rounds, score_conclusions
-from medqbench_vlmeval.scoring.intervals import (
-    CLUSTER_ROBUST,
-    METHOD,
-    bootstrap_sum_of_means,
-    clipped,
-    interval_cell,
-    known,
-    mean_interval,
-    means_and_sum,
-    means_and_sum_intervals,
-    share_cell,
-    shared_images,
-)
 from medqbench_vlmeval.types import (
     FEW,
     LEVEL,
@@ -75,8 +63,8 @@ _REASONING_CROSSED = (("modality", "severity"), ("modality", "difficulty"))
 
 
 def positions_by(axis: str, samples: Sequence[Sample]) -> dict[str, list[int]]:
-    """Positions of ``samples`` by their value on ``axis``, in the vocabulary's order, then alphabetically. Samples
-    without a value go under 'unknown'; an axis that no sample has a value on gives an empty dict."""
+    """Positions of ``samples`` by their value on ``axis`` ('unknown' without one), in the vocabulary's order, then
+    alphabetically; empty where no sample has a value."""
     positions: dict[str, list[int]] = {}
     for position, sample in enumerate(samples):
         positions.setdefault(getattr(sample, axis) or UNKNOWN, []).append(position)
@@ -127,7 +115,7 @@ def _accuracy(correct: Sequence[bool], letters: Sequence[str | None]) -> Callabl
     def group(positions: Sequence[int]) -> Group:
         n, n_correct = len(positions), sum(correct[i] for i in positions)
         counts = {"n": n, "n_correct": n_correct, "n_unanswered": sum(letters[i] is None for i in positions)}
-        return Group({OVERALL: share_cell(n_correct, n)}, counts, n < FEW)
+        return Group({OVERALL: intervals.share_cell(n_correct, n)}, counts, n < FEW)
 
     return group
 
@@ -154,10 +142,8 @@ def score_questions(
 
     Overall is the micro-average over all questions, as in the published table (459 + 156 + 285 of 1,305 is GPT-5's
     68.97). A question without an answer, also for a failed or missing inference, counts as wrong and is counted apart.
-    Where a group has no question its accuracy is None, never 0.
-
-    Every accuracy has Wilson's interval, which takes questions as independent. Several questions share an image, so
-    ``clustered`` is Overall with its interval over images (:func:`~.intervals.mean_interval`).
+    Every accuracy has Wilson's interval, which takes questions as independent; ``clustered`` is Overall with its
+    interval over images (:func:`~.intervals.mean_interval`).
     """
     letters = [extraction.letter for extraction in extractions]
     correct = [is_right(*answer) for answer in zip(samples, letters, strict=True)]
@@ -165,20 +151,20 @@ def score_questions(
     groups, crossed = _broken_down(samples, _PERCEPTION_AXES, _PERCEPTION_CROSSED, group)
     by_measure = _by_measure(samples, group)
     whole = by_measure[OVERALL]
-    images = shared_images(samples)
-    ends = clipped(mean_interval([float(right) for right in correct], images.clusters), 0, 1)
+    images = intervals.shared_images(samples)
+    ends = intervals.clipped(intervals.mean_interval([float(right) for right in correct], images.clusters), 0, 1)
     in_percent = None if ends is None else (100 * ends[0], 100 * ends[1])
-    clustered = interval_cell(whole.overall.value, in_percent, len(samples))
+    clustered = intervals.interval_cell(whole.overall.value, in_percent, len(samples))
     return TaskResult(
         task=samples[0].task,
         measures={name: of_type.overall for name, of_type in by_measure.items()},
         counts={**whole.counts, **_inference_counts(predictions)},
         few=whole.few,
         interval_level=LEVEL,
-        interval_method=f"{WILSON}; clustered: {CLUSTER_ROBUST}, {images.words}",
+        interval_method=f"{WILSON}; clustered: {intervals.CLUSTER_ROBUST}, {images.words}",
         groups=groups,
         crossed=crossed,
-        clustered=replace(clustered, n_clusters=images.count(range(len(samples)))),
+        clustered=replace(clustered, n_clusters=len(set(images.clusters))),
         rules=ranked(Counter(extraction.rule for extraction in extractions)),
         inference_failures=failures_by_reason(predictions),
     )
@@ -199,41 +185,40 @@ def score_reasoning(
 
     Overall is the sum of the four means, which reproduces every published row to 0.001. A verdict that is missing is
     left out of its dimension's mean and its sample is counted in ``n_unscored``; a dimension without any verdict is
-    None, and then so is Overall. ``few`` marks groups with fewer than ten samples that are scored on all dimensions.
-
-    The intervals of the means, and those of every group's means and sum, are in closed form with samples that share
-    an image taken together (:func:`~.intervals.means_and_sum_intervals`), cut to the scale; that of the whole run's
-    Overall is a percentile bootstrap over the same clusters. The samples are one or more, all of one task.
+    None, and then so is Overall. Intervals are :func:`~.intervals.means_and_sum_intervals`, cut to the scale; that of
+    the whole run's Overall is a bootstrap over the same clusters. The samples are one or more, all of one task.
     """
     scores = {dimension: [verdicts.score_on(dimension) for verdicts in judged] for dimension in DIMENSIONS}
     reasons = [unscored_reason(verdicts) for verdicts in judged]
-    images = shared_images(samples)
+    images = intervals.shared_images(samples)
 
     def group(positions: Sequence[int]) -> Group:
         columns = [[column[i] for i in positions] for column in scores.values()]
-        singles, total = means_and_sum_intervals(columns, [images.clusters[i] for i in positions])
-        means, overall = means_and_sum(columns)
-        counts = {"n": len(positions), "n_scored": sum(reasons[i] is None for i in positions)}
-        counts |= {"n_unscored": counts["n"] - counts["n_scored"], "n_clusters": images.count(positions)}
-        n = counts["n_scored"]
+        clusters = [images.clusters[i] for i in positions]
+        singles, total = intervals.means_and_sum_intervals(columns, clusters)
+        means, overall = intervals.means_and_sum(columns)
+        n = sum(reasons[i] is None for i in positions)
+        unscored = len(positions) - n
+        counts = {"n": len(positions), "n_scored": n, "n_unscored": unscored, "n_clusters": len(set(clusters))}
         measures = {
-            title: interval_cell(mean, clipped(ends, 0, MAX_VERDICT), n)
+            title: intervals.interval_cell(mean, intervals.clipped(ends, 0, MAX_VERDICT), n)
             for title, mean, ends in zip(DIMENSION_TITLES.values(), means, singles, strict=True)
         }
-        measures[OVERALL] = interval_cell(overall, clipped(total, 0, MAX_VERDICT * len(DIMENSIONS)), n)
+        total = intervals.clipped(total, 0, MAX_VERDICT * len(DIMENSIONS))
+        measures[OVERALL] = intervals.interval_cell(overall, total, n)
         return Group(measures, counts, n < FEW)
 
     groups, crossed = _broken_down(samples, _REASONING_AXES, _REASONING_CROSSED, group)
     whole = group(range(len(samples)))
-    sizes = [len(known(column)) for column in scores.values()]
+    sizes = [len(intervals.known(column)) for column in scores.values()]
     measures = {
-        title: interval_cell(cell.value, cell.interval, n)
+        title: intervals.interval_cell(cell.value, cell.interval, n)
         for (title, cell), n in zip(whole.measures.items(), [*sizes, whole.counts["n_scored"]], strict=True)
     }
     # Where a dimension has no verdict at all there is no sum, and nothing to draw.
     if whole.overall.value is not None:
-        interval = bootstrap_sum_of_means(list(scores.values()), images.clusters)
-        measures[OVERALL] = interval_cell(whole.overall.value, interval, whole.counts["n_scored"])
+        interval = intervals.bootstrap_sum_of_means(list(scores.values()), images.clusters)
+        measures[OVERALL] = intervals.interval_cell(whole.overall.value, interval, whole.counts["n_scored"])
     singles = Counter(
         (dimension, score)
         for verdicts in judged
@@ -246,8 +231,8 @@ def score_reasoning(
         counts={**whole.counts, **_inference_counts(predictions)},
         few=whole.few,
         interval_level=LEVEL,
-        interval_method=f"{CLUSTER_ROBUST}; of the whole run's Overall {METHOD}; {images.words}; "
-        "none where there is no spread between clusters",
+        interval_method=f"{intervals.CLUSTER_ROBUST}; of the whole run's Overall {intervals.METHOD}; "
+        f"{images.words}; none where there is no spread between clusters",
         groups=groups,
         crossed=crossed,
         unscored_reasons=ranked(Counter(reason for reason in reasons if reason is not None)),
@@ -299,11 +284,10 @@ def score_extractor(
     settings: JudgeSettings,
     usage: JudgeUsage,
 ) -> ExtractorResult:
-    """Count what an extractor did, and compute strict accuracy (the rules alone) and lenient (its letters too). Both
-    are in percent (0-100) of the same questions, so that a question without a letter is wrong in both. The rules read
-    ``extractions``, parallel to the samples, and left ``n_open`` replies with text open; ``choices`` is what the
-    extractor read in those that it was asked about, by sample index. Raises ValueError where ``settings`` name no
-    protocol."""
+    """Count what an extractor did, and compute strict accuracy (the rules alone) and lenient (its letters too), both in
+    percent (0-100) of all questions. The rules read ``extractions``, parallel to the samples, and left ``n_open``
+    replies with text open; ``choices`` is what the extractor read in those that it was asked about, by sample index.
+    Raises ValueError where ``settings`` name no protocol."""
     if settings.protocol is None:
         raise ValueError("an extractor's settings name its protocol")
     by_rules = [extraction.letter for extraction in extractions]

@@ -1,6 +1,5 @@
-"""Findings on one run: gaps between groups, biases, confusions and kinds of error, each with n and an interval. A
-finding is there where the data supports it and else absent with the reason. All are pure functions of the samples and
-of what was read in the replies to them, whatever the order of the rows."""
+"""Findings on one run: gaps between groups, biases, confusions and kinds of error, each with n and an interval where
+the data supports it, else absent with the reason, and the same whatever the order of the rows."""
 
 from __future__ import annotations
 

@@ -178,10 +178,9 @@ def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) ->
 
 
 def same_scores(judged: Sequence[Judged], clusters: Sequence[int]) -> Finding | str:
-    """A judge, alone or in a panel, that gives nearly all samples the same scores, with the chance of that. A sample is
-    alike where each of its scores, two at least, is the most frequent one of its dimension. The chance is that of as
-    many, or more, were 80% of the samples so; of samples that share images all have to be, and they count once. Of a
-    panel the judge with the smallest chance is looked at, which is multiplied by the number of judges."""
+    """A judge that gives nearly all samples the same scores, with the chance of it were 80% alike. A sample is alike
+    where each of its scores, two at least, is the most frequent one of its dimension; of samples that share
+    images all have to be. Of a panel's judges the one with the smallest chance, times their number, is looked at."""
     by_judge = scores_by_judge(judged)
     by_judge = by_judge or {
         "": {title: [sample.score_on(name) for sample in judged] for name, title in DIMENSION_TITLES.items()}
@@ -287,11 +286,9 @@ def length_against_score(predictions: Sequence[Prediction], measure: Measure) ->
     # Equal sums of means of rounds are ties, however they come about: 1/3 + 2/3 and 1.
     scores = [round(math.fsum(column[i] or 0.0 for column in measure.columns), _DIGITS) for i in scored]
     clusters = [measure.clusters[i] for i in scored]
-    if len(set(lengths)) < 2:
-        return "all replies are of the same length"
     correlation = rank_correlation(lengths, scores, clusters)
     if correlation is None:
-        return "all replies have the same score"
+        return f"all replies {'are of the same length' if len(set(lengths)) < 2 else 'have the same score'}"
     value, interval = correlation
     ends = interval_words(interval, CORRELATION, _NO_RANK_INTERVAL)
     about = f"Spearman's correlation {amount(value, CORRELATION)}, {ends}"
@@ -317,9 +314,8 @@ def rank_correlation(
     With ``a = F(x) - 1/2`` and ``b = G(y) - 1/2`` of the sides' distribution functions (half of each jump taken at a
     tie) the correlation is ``S_ab / sqrt(S_aa S_bb)`` with ``S_ab = mean(ab)``. A sample's influence on ``S_ab`` is
     ``ab + A + B - 3 S_ab``, where ``A`` is the mean of ``b`` over the samples whose ``x`` is higher (ties half) and
-    ``B`` likewise (C. Croux and C. Dehon, Stat. Methods Appl. 19, 2010, p. 497). Influences are added up by cluster;
-    their sum of squares gives the standard error, and the interval is made on the scale of ``artanh``: None for one
-    cluster, a correlation of -1 or 1, or influences that are all 0.
+    ``B`` likewise (C. Croux and C. Dehon, Stat. Methods Appl. 19, 2010, p. 497), added up by cluster. The interval is
+    made on the scale of ``artanh``: None for one cluster, a correlation of -1 or 1, or influences that are all 0.
     """
     n = len(first)
     if min(len(set(first)), len(set(second))) < 2:

@@ -34,8 +34,7 @@ _RULES: Mapping[str, Callable[[Sample], Hashable]] = {
 def pairs_of(samples: Sequence[Sample]) -> dict[int, tuple[int, str]]:
     """The position of the L0 row of each degraded row that can be paired, and the first rule that found it. Both have
     the same question, options in any order and right one, and there is one such L0 row, or one of the same degradation
-    type. A row that names its pair is paired by nothing else; by the question alone it must be the only one of its type
-    and degree that asks it, as several would be of several images."""
+    type. A row that names its pair is paired by nothing else; by the question alone only one of its type and degree."""
     found: dict[int, tuple[int, str]] = {}
     asked = [(of.question, *sorted(of.options.values()), of.options.get(of.answer or "")) for of in samples]
     for rule, name_of in _RULES.items():
@@ -140,9 +139,9 @@ def calibration(
 ) -> tuple[Contrasts, Finding | str | None]:
     """Accuracy beside stated confidence (0-100; None where a reply states none) and the expected calibration error.
     That is the mean over replies of how far accuracy and mean confidence of their bin are apart, in ten bins of equal
-    width, closed on the right (C. Guo et al., ICML 2017, section 2). Chance makes it larger: the finding says how large
-    it would be of a calibrated model (a folded normal distribution a bin). Resampling does so once more: the interval
-    holds the percentile and the basic one (A. Davison and D. Hinkley, 1997, ch. 5.2), and 0 where chance may be all."""
+    width, closed on the right (C. Guo et al., ICML 2017, section 2). Chance makes it larger: of a calibrated model by a
+    folded normal distribution a bin. Resampling does so once more: the interval holds the percentile and the basic one
+    (A. Davison and D. Hinkley, 1997, ch. 5.2), and 0 where chance may be all."""
     stated = {at: confidence for at, confidence in enumerate(confidences) if confidence is not None}
     if (n := len(stated)) < FEW:
         return {}, f"only {n} replies state a confidence" if n else None

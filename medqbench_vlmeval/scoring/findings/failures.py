@@ -110,9 +110,8 @@ class _Outcomes:
 def _with_group(
     shown: list[Values], values: Values, groups: Mapping[Values, Members], outcomes: _Outcomes
 ) -> list[Values]:
-    """The groups to show, with a less sure one where it says something new: inside a shown group it has to fail more
-    often than the rest of that, else more often than others outside of all shown groups, both at 5% over the number of
-    groups. A group around it goes whose rest does not fail more often than all others (p of 5% or more)."""
+    """The groups to show, with a less sure one where it fails more often than the rest of each shown group around it,
+    else than others outside of all, at 5% over the number of groups. A group around it whose rest is no worse goes."""
     members, outers = groups[values], [outer for outer in shown if not (groups[values] & ~groups[outer]).any()]
     free = ~np.any([groups[outer] for outer in shown], axis=0)
     pairs = [(members, groups[outer] & ~members) for outer in outers] or [(members & free, ~members & free)]

@@ -6,18 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from medqbench_vlmeval.benchmark import MAX_VERDICT, UNKNOWN
-from medqbench_vlmeval.scoring.intervals import (
-    METHOD,
-    Column,
-    Interval,
-    bootstrap_gap,
-    bootstrap_sum_of_means,
-    clipped,
-    interval_cell,
-    means_and_sum,
-    means_and_sum_intervals,
-    share_cell,
-)
+from medqbench_vlmeval.scoring import intervals
 from medqbench_vlmeval.scoring.summary import positions_by
 from medqbench_vlmeval.types import FEW, LEVEL, WILSON, Cell, Contrasts, Details, Finding, Sample
 
@@ -64,19 +53,19 @@ def amount(value: float | None, unit: str) -> str:
     return "no value" if value is None else _figure(value, unit) + {PERCENT: "%", POINTS: " points"}.get(unit, "")
 
 
-def interval_words(interval: Interval | None, unit: str, why: str = ALIKE) -> str:
+def interval_words(interval: intervals.Interval | None, unit: str, why: str = ALIKE) -> str:
     """'95% interval 1.20 to 3.40', or ``why`` there is none."""
     if interval is None:
         return f"no interval, as {why}"
     return f"95% interval {_figure(interval[0], unit)} to {_figure(interval[1], unit)}"
 
 
-def excludes_zero(interval: Interval | None) -> bool:
+def excludes_zero(interval: intervals.Interval | None) -> bool:
     """Whether an interval of a difference leaves out 0."""
     return interval is not None and (interval[0] > 0 or interval[1] < 0)
 
 
-def no_claim(value: float, interval: Interval | None) -> str:
+def no_claim(value: float, interval: intervals.Interval | None) -> str:
     """How a sentence begins that claims no difference; one without an interval may be more than chance, or not."""
     return "No evidence that" if interval or abs(value) < _NOUGHT else "It cannot be told whether"
 
@@ -96,7 +85,7 @@ class Measure:
     of rows a difference in points, of reasoning Overall (four columns of 0-2). A value is None where a sample has none.
     Samples that share an image have the same number in ``clusters``."""
 
-    columns: Sequence[Column]
+    columns: Sequence[intervals.Column]
     unit: str
     clusters: Sequence[int]
     samples: Sequence[Sample] = ()
@@ -113,7 +102,7 @@ class Measure:
 
     def of(self, positions: Sequence[int]) -> float | None:
         """The figure of the samples at ``positions``, None where a column has no value there."""
-        return means_and_sum([[column[i] for i in positions] for column in self.columns])[1]
+        return intervals.means_and_sum([[column[i] for i in positions] for column in self.columns])[1]
 
     def complete(self, positions: Sequence[int]) -> list[int]:
         """Those of ``positions`` that have a value in every column."""
@@ -123,30 +112,29 @@ class Measure:
         """A group's figure with its own 95% interval, as in the tables of groups."""
         whole = self.complete(positions)
         if self.unit == PERCENT:
-            return share_cell(sum(self.columns[0][i] == 100 for i in whole), len(whole))
+            return intervals.share_cell(sum(self.columns[0][i] == 100 for i in whole), len(whole))
         columns = [[column[i] for i in positions] for column in self.columns]
-        interval = means_and_sum_intervals(columns, [self.clusters[i] for i in positions])[1]
+        interval = intervals.means_and_sum_intervals(columns, [self.clusters[i] for i in positions])[1]
         scale = (-100, 100) if self.unit == POINTS else (0, MAX_VERDICT * len(columns))
-        return interval_cell(self.of(positions), clipped(interval, *scale), len(whole))
+        return intervals.interval_cell(self.of(positions), intervals.clipped(interval, *scale), len(whole))
 
     def gap(self, first: Sequence[int], second: Sequence[int], choices: int = 1) -> Gap:
         """The figure of ``first`` less that of ``second``, two groups of positions without a common one."""
         minuend, subtrahend = self.of(first), self.of(second)
         if minuend is None or subtrahend is None:
             raise ValueError("a gap needs a value on both sides")
-        interval = bootstrap_gap(self.columns, self.clusters, first, second, _level(choices))
+        interval = intervals.bootstrap_gap(self.columns, self.clusters, first, second, _level(choices))
         n_clusters = len({self.clusters[i] for i in (*first, *second)})
         return Gap(minuend - subtrahend, interval, SCORE if self.unit == SCORE else POINTS, n_clusters, choices)
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A difference of two figures with its percentile interval, from ``n_clusters`` clusters of samples. Where it was
-    picked for its size among ``choices``, the interval has the level of Bonferroni's correction; ``picked`` is the word
-    for what was picked."""
+    """A difference of two figures with its percentile interval, from ``n_clusters`` clusters of samples, at the level
+    of Bonferroni's correction where it was picked for its size among ``choices``; ``picked`` is the word for these."""
 
     value: float
-    interval: Interval | None
+    interval: intervals.Interval | None
     unit: str
     n_clusters: int
     choices: int = 1
@@ -184,11 +172,11 @@ class Gap:
         if self.interval is None:
             return f"none: {self._why}"
         level = f"level {100 * _level(self.choices):.2f}% as the {self.picked} is one of {self.choices} (Bonferroni)"
-        return METHOD if self.choices == 1 else f"{METHOD}, {level}"
+        return intervals.METHOD if self.choices == 1 else f"{intervals.METHOD}, {level}"
 
     def finding(self, title: str, statement: str, n: int, details: Details) -> Finding:
         """The finding whose value is this gap, over ``n`` samples."""
-        cell = replace(interval_cell(self.value, self.interval, n), few=min(n, self.n_clusters) < FEW)
+        cell = replace(intervals.interval_cell(self.value, self.interval, n), few=min(n, self.n_clusters) < FEW)
         return Finding(title, statement, self.unit, cell, self.method, replace(details, n_clusters=self.n_clusters))
 
 
@@ -202,13 +190,13 @@ def gap_of_shares(
     """The share of ``first`` less that of ``second`` in the same samples, in points."""
     value = 100 * (sum(first) - sum(second)) / len(first)
     column = [100.0 * (x - y) for x, y in zip(first, second, strict=True)]
-    interval = bootstrap_sum_of_means([column], clusters, _level(choices))
+    interval = intervals.bootstrap_sum_of_means([column], clusters, _level(choices))
     return Gap(value, interval, POINTS, len(set(clusters)), choices, picked)
 
 
 def share(count: int, n: int) -> Cell:
     """A share in percent with Wilson's interval."""
-    return replace(share_cell(count, n), counts={"count": count})
+    return replace(intervals.share_cell(count, n), counts={"count": count})
 
 
 def share_words(cell: Cell) -> str:
