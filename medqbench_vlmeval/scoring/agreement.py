@@ -173,17 +173,13 @@ def measure_agreement(
     n = len(judge)
     if not n:
         return HumanAgreement(0, Cell(None, n=0), Cell(None, n=0), Cell(None, n=0))
-    pairs = sorted(Counter(zip(judge, human, strict=True)).items())
-    counts = np.array([[float(count) for _, count in pairs]])
-    places = {pair: place for place, (pair, _) in enumerate(pairs)}
-    which = np.eye(len(pairs))[[places[pair] for pair in zip(judge, human, strict=True)]]
-    of_clusters = totals_by_cluster(range(n) if clusters is None else clusters, which)
-    kinds, times = zip(*sorted(Counter(map(tuple, of_clusters.tolist())).items(), reverse=True), strict=True)
-    n_clusters = len(of_clusters)
-    draws = generator(seed).multinomial(n_clusters, np.array(times) / n_clusters, size=RESAMPLES)
-    draws = draws.astype(float) @ np.array(kinds)
+    scores = np.array([judge, human], dtype=float).T
+    pairs, at, counts = np.unique(scores, axis=0, return_inverse=True, return_counts=True)
+    of_clusters = totals_by_cluster(range(n) if clusters is None else clusters, np.eye(len(pairs))[at.ravel()])
+    kinds, times = (of[::-1] for of in np.unique(of_clusters, axis=0, return_counts=True))
+    draws = generator(seed).multinomial(len(of_clusters), times / len(of_clusters), size=RESAMPLES).astype(float)
     cells, undefined = {}, {}
-    for name, values in _statistics([pair for pair, _ in pairs], np.vstack([counts, draws])).items():
+    for name, values in _statistics(pairs, np.vstack([counts, draws @ kinds])).items():
         observed, resampled = float(values[0]), values[1:][~np.isnan(values[1:])]
         undefined[name], level = RESAMPLES - len(resampled), [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
         ends = np.percentile(resampled, level).round(_DIGITS).tolist() if len(resampled) else None
@@ -232,12 +228,12 @@ def _kappa(n: Array, x: Array, y: Array, xx: Array, yy: Array, apart: Array) -> 
     return np.where(vary, 1 - n * apart / (n * xx + n * yy - 2 * x * y), np.nan)
 
 
-def _statistics(pairs: Sequence[tuple[float, float]], draws: Array) -> dict[str, Array]:
+def _statistics(pairs: Array, draws: Array) -> dict[str, Array]:
     """Accuracy, kappa and Spearman's correlation of each draw (draws x pairs), nan where undefined."""
-    x, y = np.array(pairs, dtype=float).T
+    x, y = pairs.T
     n = draws.sum(axis=1)
     x_ranks, y_ranks = _midranks(x, draws), _midranks(y, draws)
-    near = np.array([is_same(*pair) for pair in pairs], dtype=float)
+    near = np.array([is_same(*pair) for pair in pairs.tolist()], dtype=float)
     spread = np.sqrt((draws * x_ranks**2).sum(axis=1) * (draws * y_ranks**2).sum(axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
         kappa = _kappa(n, *(draws @ term for term in (x, y, x**2, y**2, (x - y) ** 2)))
