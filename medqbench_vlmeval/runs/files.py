@@ -17,7 +17,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, NoReturn
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, REASONING_PREFIX, Task
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, Task
 from medqbench_vlmeval.data.info import canonical_index, index_key
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import (
@@ -215,9 +215,6 @@ def read_result(path: Path) -> Result:
         raise BadInput(f"{path} is not a whole JSON object: it was cut short or edited; score the run again.")
     if not _names_a_task(content):
         raise BadInput(f"{path} is no result of medqbench ('task' names none of its tasks); score the run again.")
-    for name in REASONING_PREFIX.values():
-        if not isinstance(content.get(name, {}), dict):
-            raise BadInput(f"{path}: there is no whole object under '{name}'; score the run again.")
     with _edited_by_hand(path):
         return result_from_json(content)
 

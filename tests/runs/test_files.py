@@ -153,7 +153,7 @@ def test_verdicts_that_cannot_be(tmp_path):
         ("\x00\xff", "not a whole JSON object"),
         ('{"task": "chess"}', "no result of medqbench"),
         ('{"task": ["perception"]}', "no result of medqbench"),
-        ('{"task": "reasoning", "NoReference": 3}', "no whole object under 'NoReference'"),
+        ('{"task": "reasoning", "NoReference": 3}', "is missing; the file was edited by hand"),
         ('{"task": "perception"}', "is missing; the file was edited by hand"),
     ],
 )
