@@ -73,6 +73,8 @@ def outcome_of(job: Job, work_dir: Path, started: datetime, reason: str | None =
         return Outcome(f"{name} {why or f'was not run; the log in {work_dir} says why.'}")
     _, folder, entry = max(entries, key=lambda entry: entry[0])
     status, error, skipped = (str(entry.get(key) or "") for key in ("status", "error_message", "skip_reason"))
+    predictions = folder / f"{of_model.name}_{job.dataset}{PREDICTION_SUFFIXES[0]}"
+    score = robustness_paths(predictions).score if job.second_pass else result_paths(predictions).score
     failure = None
     if error:
         # In api-mode the message is 'ErrorClass: words' and a traceback.
@@ -81,13 +83,10 @@ def outcome_of(job: Job, work_dir: Path, started: datetime, reason: str | None =
         failure = f"{name} was skipped by the kit: {skipped}.{_WAYS_OUT.get(skipped, '')}"
     elif status != "done":
         failure = f"{name} {why or f'did not finish; the log in {work_dir} says why.'}"
-    predictions = folder / f"{of_model.name}_{job.dataset}{PREDICTION_SUFFIXES[0]}"
-    score = robustness_paths(predictions).score if job.second_pass else result_paths(predictions).score
-    if failure is None and "error_message" in entry:
-        # Of an error without words the kit keeps an empty text.
+    elif "error_message" in entry:  # of an error without words the kit keeps an empty text
         failure = f"{name} {why or f'failed without a message; the log in {work_dir} says more.'}"
-    if failure is None and not any(predictions.with_suffix(suffix).is_file() for suffix in PREDICTION_SUFFIXES):
+    elif not any(predictions.with_suffix(suffix).is_file() for suffix in PREDICTION_SUFFIXES):
         failure = f"{name} left no prediction file in {folder}; the log in {work_dir} says more."
-    if failure is None and job.own and job.mode != "infer" and not score.is_file():
+    elif job.own and job.mode != "infer" and not score.is_file():
         failure = f"{name} left no {score.name} in {folder}; the log in {work_dir} says more."
     return Outcome(failure, score if job.mode != "infer" and score.exists() else None, folder)
