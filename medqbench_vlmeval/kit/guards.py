@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO, cast
-from unittest import mock
 
 from medqbench_vlmeval.errors import BadInput, MedQBenchError
 from medqbench_vlmeval.files import read_bytes
@@ -42,8 +41,6 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _LABELLED = re.compile(r"(?P<name>\bAPI Key: |\bBearer (?=[^\s'\"]{8}))[^\s'\"]+")
-# Puts a value in the place of one of a module's or a class's names for a while.
-replaced = mock.patch.object
 # What runs in the kit's evaluation processes: one of them in the PyPI kit, both in git HEAD.
 _CHILD_FUNCTIONS = ("_eval_subprocess_target", "_eval_process_entry")
 
@@ -198,6 +195,17 @@ class _InChild:
             replaced(pipeline, "redirect_stderr", lambda stream: redirect_stderr(_masked(stream, mask))),
         ):
             return original(*args)
+
+
+@contextmanager
+def replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    """Put ``value`` in the place of one of a module's or a class's names for a while."""
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 # What the kit logs of a result: whose it is, then words and numbers, as JSON or as a table.

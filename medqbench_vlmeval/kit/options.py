@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 from medqbench_vlmeval.benchmark import (
     BASELINES,
@@ -266,8 +265,14 @@ def in_environment(options: RunOptions) -> Iterator[None]:
     own = {STYLE_VARIABLE: options.prompt_style, LIMIT_VARIABLE: options.limit, EXTRACTOR_VARIABLE: options.extractor}
     own |= {BYTES_VARIABLE: options.image_bytes, DETAIL_VARIABLE: options.image_detail}
     own["VLMEVAL_IMAGE_BYTES"] = options.image_bytes  # that of a kit with the patch 'image-bytes'
-    with mock.patch.dict(os.environ, {name: str(value) for name, value in own.items() if value is not None}):
+    before = {name: os.environ[name] for name in own if name in os.environ}
+    os.environ.update({name: str(value) for name, value in own.items() if value is not None})
+    try:
         yield
+    finally:
+        for name in own:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def limit_in_environment() -> int | None:
