@@ -338,10 +338,13 @@ class PublishedRow:
 
 @cache
 def published_rows(task: Task) -> tuple[PublishedRow, ...]:
-    """The published test results of a single task, in the table's order: percent for perception, means for reasoning
-    (four dimensions 0-2, ``Overall`` 0-8). There are none of MedQ-Deg, whose table could not be had."""
+    """The published test results of one task, in the table's order: percent for perception, means for reasoning (four
+    dimensions 0-2, ``Overall`` 0-8). There are none of MedQ-Deg, whose table could not be had. Raises ValueError for
+    the combined task, which has no table."""
     if task is Task.DEGRADATION:
         return ()
+    if task is Task.REASONING:
+        raise ValueError("the combined task has no published table; ask for one of its parts")
     measures = MEASURES[task]
     with (_PUBLISHED / f"{task.value.replace('-', '_')}_test.csv").open(encoding="utf-8", newline="") as source:
         rows = list(csv.DictReader(source))

@@ -160,8 +160,8 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_json(path: Path, parse: Callable[[str], Any] = json.loads) -> Any:
-    """The value in a JSON file. Raises BadInput as :func:`read_bytes` and :func:`check_json`; ValueError for
-    another."""
+    """The value in a JSON file. Raises BadInput as :func:`read_bytes` and :func:`check_json` do; ValueError for what is
+    no JSON in UTF-8."""
     text = read_bytes(path).decode("utf-8-sig")
     check_json(text, path)
     try:

@@ -60,6 +60,8 @@ def test_published_rows_are_typed():
         for row in published_rows(task):
             *singles, overall = row.values.values()
             assert sum(singles) == pytest.approx(overall, abs=0.0011)
+    with pytest.raises(ValueError, match="one of its parts"):
+        published_rows(Task.REASONING)
 
 
 def test_an_own_row_stands_beside_the_published_ones(tmp_path):
