@@ -71,10 +71,9 @@ def weighted_kappa(first: Sequence[float], second: Sequence[float]) -> float | N
 @dataclass(frozen=True)
 class HumanAgreement:
     """A judge against people on the same ``n`` samples. ``accuracy`` (percent, see :func:`share_same`), ``kappa`` and
-    ``spearman`` (Pearson's correlation of the midranks) are None where one side gives every sample the same score, with
-    95% percentile bootstrap intervals over clusters; ``n_undefined`` counts, by statistic, the resamples that left it
-    undefined and were left out. ``bias`` is the judge's mean less the people's. ``confusion`` counts samples by the
-    people's mark and then by the judge's (scores between two marks go to the nearest, halves to the upper)."""
+    ``spearman`` are None where one side gives every sample the same score, with 95% percentile bootstrap intervals over
+    clusters; ``n_undefined`` counts, by statistic, the resamples that left it undefined. ``bias`` is the judge's mean
+    less the people's. ``confusion`` counts by the people's nearest mark and then by the judge's (halves go up)."""
 
     n: int
     accuracy: Cell
@@ -122,8 +121,7 @@ class RaterAgreement:
 
 @dataclass(frozen=True)
 class RatingDisagreement:
-    """Scores of one answer that differ: the judge's from the (median) rating, or raters' among themselves; ``ratings``
-    and ``comments`` are by rater."""
+    """Scores of one answer that differ; ``rated`` is the median, ``ratings`` and ``comments`` are by rater."""
 
     model: str
     row: SampleRow
@@ -263,8 +261,7 @@ def compare_scores(first: Scores, second: Scores) -> Agreement:
 
 
 def pairwise(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, dict[str, Agreement]]]:
-    """The agreement of each two scorers of the same samples: first name -> second name -> dimension -> agreement.
-    ``scores`` are by scorer and dimension, parallel over samples, None where a scorer gave none."""
+    """First name -> second name -> dimension -> agreement, of ``scores`` by name and dimension, parallel by sample."""
     pairs: dict[str, dict[str, dict[str, Agreement]]] = {}
     for first, second in combinations(scores, 2):
         pairs.setdefault(first, {})[second] = {

@@ -189,9 +189,8 @@ def detectable_share(n: float, discordant: float) -> float | None:
 
 
 def interval_level(clusters: int) -> float:
-    """The level of the percentiles that make a 95% interval from so many clusters: ``1 - 2 Φ(-sqrt(C/(C-1)) t)``. ``t``
-    is Student's 97.5% quantile with C - 1 degrees of freedom. Plain percentiles are too narrow for few clusters, by
-    this much for a mean (T. Hesterberg, Am. Stat. 69, 2015, p. 371, expanded percentile interval)."""
+    """The level of the percentiles that make a 95% interval of a mean from few clusters: ``1 - 2 Φ(-sqrt(C/(C-1)) t)``,
+    ``t`` of C - 1 degrees of freedom (T. Hesterberg, Am. Stat. 69, 2015, p. 371, expanded percentile interval)."""
     return 1 - 2 * NormalDist().cdf(-math.sqrt(clusters / (clusters - 1)) * t_quantile(clusters - 1))
 
 

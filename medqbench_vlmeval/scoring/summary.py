@@ -265,8 +265,7 @@ def _inference_counts(predictions: Sequence[Prediction]) -> dict[str, int]:
 
 
 def failures_by_reason(predictions: Iterable[Prediction]) -> dict[str, int]:
-    """How often inference failed for which reason, the most frequent first. Reasons that differ in ids and long numbers
-    alone are one, named by one of them; those beyond the first twenty are counted together."""
+    """Failed inferences by reason, the most frequent twenty first; ids and long numbers make no other reason."""
     failed = (each for each in predictions if each.status is PredictionStatus.INFERENCE_FAILED)
     alike: dict[str, list[str]] = {}
     for reason in sorted(each.failure or UNKNOWN_REASON for each in failed):

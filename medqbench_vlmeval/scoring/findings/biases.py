@@ -73,9 +73,8 @@ _DECLINES = re.compile(
 
 
 def letter_bias(samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]) -> Finding | str:
-    """The letter whose share of the answers lies furthest from its share of the right answers. Questions with two,
-    three and four options are looked at separately, unanswered ones not at all. A letter's interval is widened for the
-    number of letters looked at."""
+    """The letter whose share of the answers lies furthest from its share of the right ones. Questions with the same
+    letters are taken together, unanswered ones left out; intervals are widened for the letters looked at."""
     by_letters: dict[str, list[int]] = {}
     for position, (sample, extraction) in enumerate(zip(samples, extractions, strict=True)):
         if sample.answer is not None and extraction.letter in sample.options:
@@ -149,8 +148,7 @@ def _yes_letter(options: tuple[tuple[str, str], ...]) -> str | None:
 
 
 def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) -> Finding | str:
-    """The share of answers that prefer the first image, less the share of references that do. It is taken over the
-    pairs in which both prefer one of the two images; the two sequences are parallel."""
+    """The share of answers that prefer the first image, less that of references, where both prefer one of the two."""
     rows = [
         (conclusion.stated == 1, conclusion.reference == 1, cluster)
         for conclusion, cluster in zip(conclusions, clusters, strict=True)
@@ -276,8 +274,7 @@ def _rate(
 
 
 def length_against_score(predictions: Sequence[Prediction], measure: Measure) -> Finding | str:
-    """Spearman's correlation of a reply's length (characters without blanks at its ends) with its score. Of perception
-    the score is right or wrong, of reasoning the sum of the four dimensions; replies without a score are left out."""
+    """Spearman's correlation of a reply's length (stripped, in characters) with its score; of reasoning the sum."""
     scored = measure.complete([i for i, reply in enumerate(predictions) if reply.status is PredictionStatus.OK])
     n = len(scored)
     if n < FEW:

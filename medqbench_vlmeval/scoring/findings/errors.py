@@ -97,8 +97,7 @@ def stated_choice(conclusion: Conclusion) -> LevelChoice:
 
 
 def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | str:
-    """How often another level than the right one was chosen, and which for which. ``choices`` are of the questions or
-    descriptions (the sentence calls them ``what``) whose right level is known."""
+    """How often another level than the right one was chosen, and which for which; ``what`` names the ``choices``."""
     chosen = [choice for choice in choices if choice.chosen is not None]
     if len(chosen) < FEW:
         return f"fewer than {FEW} {what}"
@@ -141,8 +140,7 @@ def _matrices(choices: Sequence[LevelChoice]) -> dict[str, dict[str, dict[str, i
 
 
 def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: Answer) -> list[str]:
-    """The kind of error in one multiple-choice sample, at most one; none where the answer is right. 'no reply', 'no
-    answer', 'adjacent level', 'opposite level' or 'wrong answer' (docs/results.md says when)."""
+    """One of 'no reply', 'no answer', 'adjacent level', 'opposite level' or 'wrong answer'; none of a right answer."""
     if prediction.status is not PredictionStatus.OK:
         return ["no reply"]
     if extraction.letter is None:

@@ -17,7 +17,6 @@ CORRELATION = "correlation"
 
 _METHOD = f"{WILSON}, samples taken as independent"
 ALIKE = "the samples do not vary"
-"""Why most intervals that are missing are missing."""
 TOO_FEW_IMAGES = "too few images are behind it"
 
 _NAME_LIMIT = 60
@@ -95,10 +94,6 @@ class Measure:
         positions = positions_by(axis, self.samples)
         positions.pop(UNKNOWN, None)
         return positions or f"the data does not say the {axis}"
-
-    def cells(self, groups: Mapping[str, Sequence[int]]) -> dict[str, Cell]:
-        """The figure of each group."""
-        return {name: self.cell(positions) for name, positions in groups.items()}
 
     def of(self, positions: Sequence[int]) -> float | None:
         """The figure of the samples at ``positions``, None where a column has no value there."""
