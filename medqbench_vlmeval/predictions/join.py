@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, REASONING_PREFIX, Task, kits_dataset, own_index
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, find_columns, resolve_columns
@@ -177,11 +178,18 @@ _PAIR = re.compile(
 _LEVEL = re.compile(r"(?i)\bquality\b[^.]*\b(?:good|usable|reject(?:ed)?)\b|\b(?:good|usable|reject)\b\W*\Z")
 
 
-def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict[Task, ColumnUse]]:
-    """Rebuild the task and the samples that a prediction file repeats, with what it calls the images (``image_refs``),
-    and say how each task's columns were used. The task comes from the column ``task``, else from the prefixes of a
-    combined set's indexes, else from the columns, else from what most reference texts speak of. Raises BadInput where
-    the task cannot be told, or a row cannot be a sample."""
+class TableSamples(NamedTuple):
+    """Samples that a prediction file repeats, without their images; ``columns`` says how each task's were used."""
+
+    task: Task
+    samples: list[Sample]
+    columns: dict[Task, ColumnUse]
+
+
+def samples_from_table(table: PredictionTable) -> TableSamples:
+    """Rebuild the samples that a prediction file repeats, with what it calls the images (``image_refs``). The task
+    comes from the column ``task``, else from the prefixes of a combined set's indexes, else from the columns, else from
+    what most reference texts speak of. Raises BadInput where the task cannot be told, or a row cannot be a sample."""
     tasks = _tasks(table)
     builders = {}
     for task in dict.fromkeys(tasks):
@@ -215,7 +223,7 @@ def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict
     for task, (_, builder) in builders.items():
         use = builder.column_use()
         used[task] = replace(use, ignored=tuple(name for name in use.ignored if name not in _OWN_COLUMNS))
-    return Task.REASONING if prefixed or len(builders) > 1 else tasks[0], samples, used
+    return TableSamples(Task.REASONING if prefixed or len(builders) > 1 else tasks[0], samples, used)
 
 
 def _tasks(table: PredictionTable) -> list[Task]:

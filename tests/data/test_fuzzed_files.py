@@ -271,7 +271,7 @@ def test_predictions_are_read_or_refused(place: Place) -> None:
         assert all(row.keys() == set(table.columns) for row in table.rows)
         known = place.read(path, lambda: samples_from_table(table))
         if known is not None:
-            assert [sample.index for sample in known[1]] == indexes
+            assert [sample.index for sample in known.samples] == indexes
 
     fuzz(FILES["predictions"], one, ("prediction",))
     place.check(FILES["predictions"])
