@@ -89,11 +89,11 @@ class _Outcomes:
     def p(self, inside: Members, outside: Members) -> float:
         """Fisher's exact p, one-sided: that samples ``inside`` fail more often. Counts are divided by design effects
         (J. N. K. Rao and A. J. Scott, Biometrics 48, 1992, p. 577) and rounded towards no difference."""
-        from scipy.stats import hypergeom
-
         (failed, n, design), (failed_there, n_there, design_there) = map(self.counts, (inside, outside))
         if failed * n_there <= failed_there * n:
             return 1.0
+        from scipy.stats import hypergeom  # only here: it takes a while
+
         failed, right = math.floor(failed / design), math.ceil((n - failed) / design)
         failed_there, right_there = math.ceil(failed_there / design_there), (n_there - failed_there) / design_there
         total = failed + right + failed_there + math.floor(right_there)
