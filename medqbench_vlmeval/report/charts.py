@@ -130,9 +130,8 @@ def _data_table(chart: _Chart) -> Table:
     for group, cell in chart.groups.items():
         ends: tuple[float | None, float | None] = (None, None)
         if cell.value is not None and cell.interval is not None:
-            low, high = cell.interval
             # Rounding must not turn a bar inside out.
-            ends = max(0.0, cell.value - low), max(0.0, high - cell.value)
+            ends = max(0.0, cell.value - cell.interval[0]), max(0.0, cell.interval[1] - cell.value)
         rows.append((group, cell.value, *ends, cell.n))
     return table(chart.title, heads, rows)
 
@@ -148,16 +147,14 @@ def _charts_of(run: TaskRun) -> Iterator[_Chart]:
     words, unit = ("question type", unit_words(run.task)) if perception else ("dimension", "mean, 0-2")
     words = "severity" if run.task is Task.DEGRADATION else words
     mark = "" if result.comparable is Comparable.YES else f" ({result.comparable.words})"
-    yield _Chart(
-        f"{title}, by {words}{mark}", unit.capitalize(), top_of(run.task, measures[0]), cells, [colour] * len(cells)
-    )
+    top, colours = top_of(run.task, measures[0]), [colour] * len(cells)
+    yield _Chart(f"{title}, by {words}{mark}", unit.capitalize(), top, cells, colours)
     for axis in (MODALITY, "severity"):
         if 1 <= len(groups := overall_by(run, axis)) <= _MAX_GROUPS:
             named = {shortened(name, _LONGEST_NAME): cell for name, cell in groups.items()}
-            unit = unit_words(run.task).capitalize()
-            words_of = "degradation curve" if axis == words else f"by {axis}"
+            unit, of = unit_words(run.task).capitalize(), "degradation curve" if axis == words else f"by {axis}"
             top, colours = top_of(run.task), [colour] * len(named)
-            yield _Chart(f"{title}, {words_of}{mark}", unit, top, named, colours, is_line=axis == words)
+            yield _Chart(f"{title}, {of}{mark}", unit, top, named, colours, is_line=axis == words)
 
 
 def _standing(task: Task, own: Sequence[tuple[Row, str, str]]) -> _Chart:

@@ -27,11 +27,7 @@ _Row: TypeAlias = tuple[str, Mapping[str, Planned]]  # what stands in front, and
 def write_contact_sheet(path: Path, plan: Plan, images: Path) -> None:
     """Draw the pictures of ``plan``, which lie in the folder ``images``, as a grid: a block a modality, a line a
     degradation, a column a severity; a line is one scene where it can be. OSError where a file cannot be opened."""
-    blocks = [
-        (modality, rows[start : start + _MOST_ROWS])
-        for modality, rows in _rows(plan).items()
-        for start in range(0, len(rows), _MOST_ROWS)
-    ]
+    blocks = _blocks(plan)
     shown = [severity for severity in SEVERITIES if any(severity in row for _, rows in blocks for _, row in rows)]
     width = _LABEL + len(shown) * (_SIDE + _GAP) + 2 * _GAP
     height = _HEAD + max(len(rows) for _, rows in blocks) * (_SIDE + _GAP)
@@ -58,7 +54,7 @@ def write_contact_sheet(path: Path, plan: Plan, images: Path) -> None:
     write_bytes(path, out.getvalue())
 
 
-def _rows(plan: Plan) -> dict[str, list[_Row]]:
+def _blocks(plan: Plan) -> list[tuple[str, list[_Row]]]:
     """The lines of each modality, sorted by name; the undegraded picture of a line's source stands before it."""
     clean = {of.source.key: of for of in reversed(plan.pictures) if of.degradation is None}
     found: dict[str, dict[str, dict[str, dict[str, Planned]]]] = {}
@@ -68,10 +64,10 @@ def _rows(plan: Plan) -> dict[str, list[_Row]]:
             by_source = found.setdefault(planned.source.modality, {}).setdefault(planned.fault, {})
             places = by_source.setdefault(key, {"none": clean[key]} if key in clean else {})
             places.setdefault(planned.severity, planned)
-    rows: dict[str, list[_Row]] = {}
+    blocks = []
     for modality in filter(found.__contains__, STRUCTURES):
-        for name, by_source in sorted(found[modality].items()):
-            # What the source with most pictures lacks is another's.
-            best = ChainMap(*sorted(by_source.values(), key=len, reverse=True))
-            rows.setdefault(modality, []).append((name, best))
-    return rows
+        # What the source with most pictures lacks is another's.
+        best = {name: ChainMap(*sorted(of.values(), key=len, reverse=True)) for name, of in found[modality].items()}
+        rows: list[_Row] = sorted(best.items())
+        blocks += [(modality, rows[start : start + _MOST_ROWS]) for start in range(0, len(rows), _MOST_ROWS)]
+    return blocks

@@ -46,7 +46,6 @@ _TOGETHER = 5  # runs that can be told apart in one panel; of more no radar is d
 _LEAST = {RADAR: 3, DOTS: 1, CURVE: 2, HEATMAP: 1}
 _MOST = {RADAR: 12, HEATMAP: 9}
 _MOST_WITH_N = (8, 4)  # of curves they stand in one line
-_NO_REASON = "the result does not say why"
 
 
 @dataclass(frozen=True)
@@ -218,13 +217,11 @@ def _human(task: Task) -> References:
 def _published(task: Task) -> References:
     """The published row with the highest Overall, and the human experts."""
     rows = {row.category == HUMAN: row for row in reversed(by_overall(reference_rows(task)))}
-    labels = {True: "human experts, published"}
-    if False in rows:
-        labels[False] = f"{rows[False].model}, highest published"
-    return {
-        labels[is_human]: {measure: value for measure, value in row.values.items() if value is not None}
-        for is_human, row in sorted(rows.items())
-    }
+    published = {}
+    for is_human, row in sorted(rows.items()):
+        label = "human experts, published" if is_human else f"{row.model}, highest published"
+        published[label] = {measure: value for measure, value in row.values.items() if value is not None}
+    return published
 
 
 def _matrices(drawn: DrawnRun) -> Iterator[Matrix]:
@@ -314,7 +311,7 @@ def caption_of(figure: Figure) -> str:
         sentences.append(f"Baselines without weights: {', '.join(baselines)}")
     for mark, words, runs in _by_mark(figure):
         reasons = [("; ".join(map(one_line, run.run.result.not_comparable_because)), run.label) for run in runs]
-        because = names_by((why or _NO_REASON, label) for why, label in reasons)
+        because = names_by((why or "the result does not say why", label) for why, label in reasons)
         sentences += [f"{mark} {_capital(words)}: {labels} ({why})" for why, labels in because.items()]
     if len(data := _labels_by_data(figure.runs)) > 1:
         groups = "; ".join(f"{labels}: {name}" for name, labels in data.items())

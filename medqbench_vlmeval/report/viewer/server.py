@@ -103,9 +103,7 @@ def serve(root: Path, port: int | None, opened: Callable[[str], object], compare
             ) from None
         number, token = listening.getsockname()[1], secrets.token_urlsafe(16)
         app = make_app(WorkFolder(root, compare), token, number)
-        config = uvicorn.Config(
-            app, lifespan="off", ws="none", log_level="error", access_log=False, server_header=False
-        )
+        config = uvicorn.Config(app, lifespan="off", ws="none", log_level="error", server_header=False)
         config.timeout_graceful_shutdown = 1
 
         class Server(uvicorn.Server):
