@@ -13,8 +13,7 @@ from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.table import Item
 from medqbench_vlmeval.report.text import INTROS, cell_text
 
-_TEXT_WIDTH = 62
-_WIDTHS = (14, 15, _TEXT_WIDTH, _TEXT_WIDTH, 14, 14, 14, 14, 30)
+_WIDTHS = (14, 15, 62, 62, 14, 14, 14, 14, 30)
 _FIRST_RATING = 5  # column, from 1
 
 

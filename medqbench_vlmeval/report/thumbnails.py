@@ -46,8 +46,8 @@ class Thumbnail:
 
 
 def make_thumbnails(paths: Sequence[Path | None], for_cells: bool = False) -> list[Thumbnail | None]:
-    """Thumbnails parallel to ``paths``; None where there is no path or no image that can be decoded. The same images
-    give the same bytes. Those ``for_cells`` are small JPEGs, which every spreadsheet shows."""
+    """Thumbnails parallel to ``paths``, always the same bytes; None where there is no path or no image that can be
+    decoded. Those ``for_cells`` are small JPEGs, which every spreadsheet shows."""
     from PIL import Image
 
     n = sum(path is not None for path in paths)

@@ -150,12 +150,8 @@ def _scale(figure: Figure, group: str) -> tuple[float, float]:
     alike = [name for name in figure.groups if top_of(figure.task, name) == top]
     cells = [run.cell(name) for run in figure.runs for name in alike]
     ends = [end for cell in cells for end in (cell.value, cell.low, cell.high) if end is not None]
-    ends += [
-        value
-        for values in figure.references.values()
-        for name, value in values.items()
-        if name in alike or OVERALL not in figure.groups
-    ]
+    for values in figure.references.values():
+        ends += [value for name, value in values.items() if name in alike or OVERALL not in figure.groups]
     low, high = 0.0 if radar else step * math.floor(min(ends) / step), step * math.ceil(max(ends) / step)
     return (max(0.0, low), min(top, high)) if high > low else (max(0.0, low - step), min(top, high + step))
 

@@ -79,9 +79,7 @@ def _task_json(run: TaskRun) -> Json:
         "absent": [[name.replace("_", " "), reason] for name, reason in result.not_found.items()],
         "checks": checks_of(run),
         "tables": [_table_json(flat(each, for_text=True)) for each in contrast_tables(result)],
-        "settings": [
-            [name[:1].upper() + name[1:], value] for name, value in facts.items() if value and name != "samples"
-        ],
+        "settings": [[name[:1].upper() + name[1:], facts[name]] for name in facts if name != "samples" and facts[name]],
     }
 
 

@@ -70,8 +70,7 @@ class WorkFolder:
         return {"seen": state["version"], "runs": listed, "boards": boards_json(runs)}
 
     def run_json(self, number: str) -> Json:
-        """The samples with their pictures, and the answers, of the run at that place in the list, counted from 0.
-        Raises BadInput where there is no such run, or none whole."""
+        """Samples, pictures and answers of the run at that place in the list, from 0. Raises BadInput without it."""
         self.state_json()
         run = {str(place): run for place, (run, _) in enumerate([*self._runs.values()])}.get(number)
         if run is None:
