@@ -100,8 +100,7 @@ def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
 
 
 def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of open JSON Lines but blank ones, numbered from 1. BadInput where one is no UTF-8, or a limit is
-    passed."""
+    """Lines of open JSON Lines but blank ones, numbered from 1. BadInput for other than UTF-8, or beyond a limit."""
     number = 0
     while line := source.readline(MAX_LINE_BYTES + 1):
         number += 1

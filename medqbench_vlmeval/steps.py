@@ -1,5 +1,4 @@
-"""How far long work is: rooms say it, and a command shows it. And work in a thread that keeps no process from
-ending."""
+"""How far long work is: rooms say it, and a command shows it. And work in a thread that holds no process."""
 
 from __future__ import annotations
 

@@ -22,8 +22,7 @@ FEW = 10  # cells that rest on fewer samples are marked wherever they are shown
 
 @dataclass(frozen=True)
 class ImageForm:
-    """What a model is shown of an image, with PIL's mode; ``conversion`` says how it was made of the data's, if it
-    was."""
+    """What a model is shown of an image; ``conversion`` says how it was made of the data's, None for the same bytes."""
 
     width: int
     height: int

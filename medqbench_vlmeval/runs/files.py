@@ -55,8 +55,7 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
 
 
 def read_runs(places: Iterable[Path]) -> list[Run]:
-    """Read the runs of :func:`find_all`. Raises BadInput where a place holds no scored run, or one that is not
-    whole."""
+    """Read the runs of :func:`find_all`. Raises BadInput where a place holds no scored run, or half of one."""
     found = find_all(places)
     return [read_run(paths) for paths in counted("reading results", found, len(found))]
 
