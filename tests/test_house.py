@@ -39,8 +39,8 @@ BEFORE["report"] |= {"synth"}
 # Functions at a border where names are not ours: what a request's body, the kit's keywords and options, and files hold.
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-# 37,419 before a benchmark is made from one's own images (1,800 more) and suites (1,000 more): 40_219 is the aim.
-MOST_LINES = 40_960
+# 37,419 before a benchmark is made from one's own images (at most 1,800 more) and suites (at most 1,000 more).
+MOST_LINES = 39_850
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
