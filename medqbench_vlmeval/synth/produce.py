@@ -49,7 +49,7 @@ _ABOUT = (
     "Made by `medqbench synth`. Faults are simulated; parameters are explained, with units, in the docstring of the "
     "named function. A source's key is made of its pixels and says nothing else of it."
 )
-_LIBRARIES = ("numpy", "scipy", "pillow", "scikit-image", "pydicom", "nibabel")
+_LIBRARIES = ("numpy", "scipy", "pillow", "scikit-image", "finufft", "pydicom", "nibabel")
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -72,7 +72,7 @@ def test_provenance_tells_every_parameter_and_nothing_of_the_users_files(whole):
             planned.severity,
             list(planned.seed),
         )
-    assert {"medqbench-vlmeval", "numpy", "scipy", "pillow"} <= set(told["versions"])
+    assert {"medqbench-vlmeval", "numpy", "scipy", "pillow", "finufft"} <= set(told["versions"])
     assert told["seed"] == 7
 
 
