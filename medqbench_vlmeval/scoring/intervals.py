@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist, fmean
 
 import numpy as np
@@ -163,7 +162,6 @@ def _variance(kinds: Mapping[_Totals, int], columns: Sequence[tuple[int, float, 
     return n_clusters / (n_clusters - 1) * squares
 
 
-@lru_cache(maxsize=1024)
 def t_quantile(degrees: int) -> float:
     """Student's t that 2.5% exceed."""
     from scipy.special import stdtrit

@@ -76,7 +76,7 @@ def reasoning_findings(
         for conclusion, prediction in zip(conclusions, predictions, strict=True)
         if not pairs and conclusion.reference is not None and prediction.status is PredictionStatus.OK
     ]
-    kinds = [reasoning_error_kinds(*row) for row in zip(samples, predictions, judged, strict=True)]
+    kinds = [reasoning_error_kinds(*row) for row in zip(samples, predictions, judged, conclusions, strict=True)]
     return Findings.of(
         {
             "gap_to_human": groups.gap_to_human(data),

@@ -151,16 +151,18 @@ def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: A
     return [(choice.kind if choice is not None else None) or "wrong answer"]
 
 
-def reasoning_error_kinds(sample: Sample, prediction: Prediction, judged: Judged) -> list[str]:
+def reasoning_error_kinds(
+    sample: Sample, prediction: Prediction, judged: Judged, conclusion: Conclusion | None = None
+) -> list[str]:
     """The kinds of error in one described sample; several may hold, and none where nothing is wrong. 'no reply'; from
     the stated conclusions 'no conclusion', 'adjacent level', 'opposite level' or 'wrong preference'; from the verdicts
     'incomplete description', 'imprecise description' and 'inconsistent', for a score of 0.5 or less (docs/results.md
-    says when)."""
+    says when). ``conclusion`` is what was read of it before, where that is known."""
     if prediction.status is not PredictionStatus.OK:
         return ["no reply"]
     scores = {kind: judged.score_on(dimension) for dimension, kind in _LOW_DIMENSION.items()}
     kinds = [kind for kind, score in scores.items() if score is not None and score <= 0.5]
-    conclusion = read_conclusion(sample, prediction)
+    conclusion = conclusion or read_conclusion(sample, prediction)
     if conclusion.reference is None or conclusion.stated == conclusion.reference:
         return kinds
     if conclusion.stated is None:

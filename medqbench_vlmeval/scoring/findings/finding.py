@@ -113,6 +113,10 @@ class Measure:
         scale = (-100, 100) if self.unit == POINTS else (0, MAX_VERDICT * len(columns))
         return intervals.interval_cell(self.of(positions), intervals.clipped(interval, *scale), len(whole))
 
+    def cells(self, groups: Mapping[str, Sequence[int]]) -> dict[str, Cell]:
+        """The cell of each group."""
+        return {name: self.cell(positions) for name, positions in groups.items()}
+
     def gap(self, first: Sequence[int], second: Sequence[int], choices: int = 1) -> Gap:
         """The figure of ``first`` less that of ``second``, two groups of positions without a common one."""
         minuend, subtrahend = self.of(first), self.of(second)

@@ -87,7 +87,7 @@ def severity_profile(data: Measure) -> Finding | str:
     for positions, name in ((mild, "mild"), (others, "no or severe")):
         if (n := len(data.complete(positions))) < FEW:
             return f"only {n} samples with {name} degradation"
-    gap, cells = data.gap(mild, others), {name: data.cell(there) for name, there in groups.items()}
+    gap, cells = data.gap(mild, others), data.cells(groups)
     profile = ", ".join(
         f"{on_one_line(name)} {amount(cell.value, data.unit)}" for name, cell in cells.items() if cell.value is not None
     )
@@ -106,7 +106,7 @@ def compared(data: Measure, name: str) -> Finding | str:
     groups = data.groups(axis)
     if isinstance(groups, str):
         return groups
-    cells, choices = {name: data.cell(there) for name, there in groups.items()}, 1
+    cells, choices = data.cells(groups), 1
     values = {name: cell.value or 0.0 for name, cell in cells.items() if (cell.n or 0) >= FEW}
     if names is None:
         if len(values) < 2:
